@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sandbox mode (SBM): call a kernel function so that it can be stopped.
+ *
+ * This header serves kernel code that wants to run a risky function, for
+ * instance a parser of untrusted data, in a sandbox. How to use it is explained
+ * in Documentation/sandbox/usage.rst, what it protects from whom in
+ * Documentation/sandbox/threat-model.rst.
+ */
+#ifndef _LINUX_SBM_H
+#define _LINUX_SBM_H
+
+#include <linux/build_bug.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/printk.h>
+#include <linux/types.h>
+
+struct sbm_instance;
+
+/**
+ * enum sbm_isolation - how far a sandbox is separated from the kernel
+ * @SBM_ISOLATION_NONE:   The target is a plain function call. Nothing is
+ *			  copied, nothing is protected.
+ * @SBM_ISOLATION_WEAK:   The target runs with the kernel's own rights, on
+ *			  copies of its buffers which lie between unmapped guard
+ *			  pages. This catches accidents (a linear overrun is an
+ *			  oops, not silent corruption); it stops no attacker and
+ *			  turns no fault into an error.
+ * @SBM_ISOLATION_STRONG: The target runs in user mode on page tables of its
+ *			  own. A violation stops the target and the caller gets an
+ *			  error.
+ *
+ * The values are ordered: a larger value is stronger.
+ */
+enum sbm_isolation {
+	SBM_ISOLATION_NONE,
+	SBM_ISOLATION_WEAK,
+	SBM_ISOLATION_STRONG,
+};
+
+/**
+ * enum sbm_cause - why a target was stopped
+ * @SBM_CAUSE_NONE:	     It was not stopped.
+ * @SBM_CAUSE_PAGE_FAULT:    It touched an address that it has no right to touch
+ *			     in that way.
+ * @SBM_CAUSE_PROTECTION:    It executed a privileged instruction, raised a
+ *			     software interrupt or broke another protection rule.
+ * @SBM_CAUSE_ILLEGAL_INSN:  It executed an illegal instruction. This includes
+ *			     the trap instructions of WARN() and BUG().
+ * @SBM_CAUSE_ARITHMETIC:    Division error or overflow.
+ * @SBM_CAUSE_DEBUG:	     Breakpoint or debug trap which the target caused.
+ * @SBM_CAUSE_FPU:	     It used the floating point unit or vector registers.
+ * @SBM_CAUSE_SYSCALL:	     It executed a system call instruction.
+ * @SBM_CAUSE_SEGMENT:	     It left 64-bit user mode or changed its code or stack
+ *			     segment.
+ * @SBM_CAUSE_PROBE:	     It ran into a breakpoint that the kernel itself keeps in
+ *			     its text (a kprobe, for instance).
+ * @SBM_CAUSE_MACHINE_CHECK: A machine check arrived during its stay.
+ * @SBM_CAUSE_SIGNAL:	     The calling task got a fatal signal.
+ * @SBM_CAUSE_OTHER:	     Another exception, see the vector.
+ * @SBM_CAUSE_INTERNAL:	     The sandbox cannot go on for a reason that is not the
+ *			     target's doing. The kernel log tells more.
+ * @SBM_NR_CAUSES:	     Number of causes.
+ */
+enum sbm_cause {
+	SBM_CAUSE_NONE,
+	SBM_CAUSE_PAGE_FAULT,
+	SBM_CAUSE_PROTECTION,
+	SBM_CAUSE_ILLEGAL_INSN,
+	SBM_CAUSE_ARITHMETIC,
+	SBM_CAUSE_DEBUG,
+	SBM_CAUSE_FPU,
+	SBM_CAUSE_SYSCALL,
+	SBM_CAUSE_SEGMENT,
+	SBM_CAUSE_PROBE,
+	SBM_CAUSE_MACHINE_CHECK,
+	SBM_CAUSE_SIGNAL,
+	SBM_CAUSE_OTHER,
+	SBM_CAUSE_INTERNAL,
+	SBM_NR_CAUSES
+};
+
+/**
+ * enum sbm_access - kind of access to memory
+ * @SBM_ACCESS_NONE:  It was no access to memory.
+ * @SBM_ACCESS_READ:  Load.
+ * @SBM_ACCESS_WRITE: Store, or a load that is part of a store.
+ * @SBM_ACCESS_EXEC:  Fetch of an instruction.
+ */
+enum sbm_access {
+	SBM_ACCESS_NONE,
+	SBM_ACCESS_READ,
+	SBM_ACCESS_WRITE,
+	SBM_ACCESS_EXEC,
+};
+
+/**
+ * struct sbm_fault - what stopped the last call
+ * @cause:	Why the target was stopped.
+ * @access:	How @address was accessed, for %SBM_CAUSE_PAGE_FAULT.
+ * @vector:	Number of the exception, as the architecture counts them. Not
+ *		meaningful for %SBM_CAUSE_SIGNAL.
+ * @error_code:	The exception's error code, 0 if it has none.
+ * @address:	The address that was touched, for %SBM_CAUSE_PAGE_FAULT; else 0.
+ * @ip:		Where the target was: the faulting instruction, or the one after
+ *		it where the exception is a trap. 0 if it cannot be known.
+ * @sp:		The target's stack pointer, 0 if it cannot be known.
+ */
+struct sbm_fault {
+	enum sbm_cause	cause;
+	enum sbm_access	access;
+	u32		vector;
+	unsigned long	error_code;
+	unsigned long	address;
+	unsigned long	ip;
+	unsigned long	sp;
+};
+
+/**
+ * define SBM_ATTR_WEAK - use weak isolation even where strong is to be had
+ *
+ * For targets that cannot have strong isolation (code in a module) and for
+ * debugging. &struct sbm_attr.min_isolation must not ask for more.
+ */
+#define SBM_ATTR_WEAK		0x0001
+
+/**
+ * struct sbm_attr - what an instance needs
+ * @min_isolation: The least isolation that the caller accepts.
+ *		   %SBM_ISOLATION_NONE leaves the choice to the system.
+ * @flags:	   Bit mask of SBM_ATTR_* flags.
+ * @stack_size:	   Size of the target's stack in bytes; rounded up to whole
+ *		   pages, at most %SBM_MAX_STACK_SIZE. 0 means
+ *		   %SBM_DEFAULT_STACK_SIZE. Weak isolation uses the caller's
+ *		   stack and ignores it.
+ */
+struct sbm_attr {
+	enum sbm_isolation	min_isolation;
+	unsigned int		flags;
+	size_t			stack_size;
+};
+
+/* Stack of a target in bytes, the same as most kernel threads have */
+#define SBM_DEFAULT_STACK_SIZE	16384
+/* Largest stack in bytes that can be asked for */
+#define SBM_MAX_STACK_SIZE	(256 * 1024)
+/* Largest buffer in bytes */
+#define SBM_MAX_BUFFER_SIZE	(64UL * 1024 * 1024)
+
+/**
+ * struct sbm - a sandbox instance
+ *
+ * @error:    Internal. The sticky error; read it with sbm_error().
+ * @instance: Internal. State of the instance, NULL if there is none.
+ *
+ * It may live on the stack. Its content before sbm_init() does not matter.
+ *
+ * ===============  ==========================  ===============================
+ * after            sbm_error()                 next legal step
+ * ===============  ==========================  ===============================
+ * sbm_init() = 0   0                           add buffers, call, destroy
+ * sbm_init() < 0   that error                  destroy (or nothing)
+ * a failed buffer  why it failed               destroy; calls return the error
+ * a clean call     0                           add buffers, call, destroy
+ * a stopped call   why it was stopped          read sbm_fault(), destroy
+ * sbm_destroy()    -EINVAL                     sbm_init()
+ * ===============  ==========================  ===============================
+ */
+struct sbm {
+	int			error;
+	struct sbm_instance	*instance;
+};
+
+/**
+ * typedef sbm_func - target function of sbm_exec()
+ * @data: Passed as is.
+ *
+ * Return: whatever sbm_exec() shall return.
+ */
+typedef int (*sbm_func)(void *data);
+
+/*
+ * What a buffer is for. Not for callers: use the SBM_COPY_ and SBM_MAP_ macros.
+ */
+#define __SBM_BUF_IN		0x0001	/* Copy from the caller at once */
+#define __SBM_BUF_OUT		0x0002	/* Copy to the caller after a clean call */
+#define __SBM_BUF_WRITE		0x0004	/* The target may write */
+#define __SBM_BUF_MAP		0x0008	/* The caller's own pages, no copy */
+#define __SBM_BUF_END		0x0010	/* Align the end with the guard page */
+
+/**
+ * struct sbm_call_desc - a call as sbm_call() hands it over
+ * @target: The target function.
+ * @thunk:  Calls @target directly with the arguments in @args.
+ * @args:   The arguments in a structure of the right types, for @thunk.
+ * @regs:   The arguments as the architecture's calling convention has them.
+ * @nr:     Number of arguments.
+ *
+ * Not for callers: use sbm_call().
+ */
+struct sbm_call_desc {
+	unsigned long		target;
+	int			(*thunk)(const void *args);
+	const void		*args;
+	const unsigned long	*regs;
+	unsigned int		nr;
+};
+
+#ifdef CONFIG_SBM
+
+/**
+ * sbm_isolation() - tell the strongest isolation that is available
+ *
+ * The answer is for a target in the kernel image. It does not change after
+ * boot, except that it can drop when an internal inconsistency has switched
+ * the feature off.
+ *
+ * Context: Process context, may sleep: the first call sets up what all
+ *	    sandboxes share.
+ * Return: the isolation that sbm_init() would give.
+ */
+enum sbm_isolation sbm_isolation(void);
+
+/**
+ * sbm_init() - set up a sandbox instance
+ * @sbm: The instance. Its previous content is ignored; an instance that was
+ *	 set up before must have been destroyed.
+ *
+ * Gives the strongest isolation that is available. %SBM_ISOLATION_NONE is only
+ * given if the system was booted with ``sbm=off``; this is logged once. A caller
+ * that needs to be sure uses sbm_init_attr().
+ *
+ * The error is also kept in @sbm, and returned by all later calls, so it may be
+ * ignored here. Whatever the result, sbm_destroy() is safe afterwards.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return:
+ * * 0		- success
+ * * -EINVAL	- @sbm is NULL, or not in process context with interrupts enabled
+ * * -ENOMEM	- out of memory
+ */
+int sbm_init(struct sbm *sbm);
+
+/**
+ * sbm_init_attr() - set up a sandbox instance with requirements
+ * @sbm:  The instance, see sbm_init().
+ * @attr: What is required, NULL for the same as sbm_init().
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return:
+ * * 0			- success
+ * * -EINVAL		- as sbm_init(); or a value in @attr is not valid
+ * * -EOPNOTSUPP	- less than &sbm_attr.min_isolation is available
+ * * -ENOMEM		- out of memory
+ */
+int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);
+
+/**
+ * sbm_destroy() - free a sandbox instance
+ * @sbm: The instance. NULL, one that could not be set up or is already
+ *	 destroyed is fine.
+ *
+ * Buffers which the SBM_COPY macros made are scrubbed and freed. Must not be
+ * called while another thread uses @sbm: such a call warns and does nothing.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ */
+void sbm_destroy(struct sbm *sbm);
+
+/**
+ * sbm_error() - tell why an instance cannot run, or was stopped
+ * @sbm: The instance.
+ *
+ * Context: Any.
+ * Return: 0 if all buffers could be set up and the last target ran to its end,
+ * whatever it returned; -EINVAL for NULL or a destroyed instance; else the error
+ * that sbm_init(), a buffer or the call has met, see there.
+ */
+int sbm_error(const struct sbm *sbm);
+
+/**
+ * sbm_fault() - tell what stopped the last call
+ * @sbm: The instance.
+ *
+ * Context: Any. The result is valid until the next call or sbm_destroy().
+ * Return: a description of the stop; NULL if @sbm is not set up or its last call
+ * was not stopped.
+ */
+const struct sbm_fault *sbm_fault(const struct sbm *sbm);
+
+/**
+ * sbm_cause_name() - name of a cause
+ * @cause: The cause.
+ *
+ * Context: Any.
+ * Return: a short description in English, for messages.
+ */
+const char *sbm_cause_name(enum sbm_cause cause);
+
+/**
+ * sbm_instance_isolation() - tell the isolation that an instance has got
+ * @sbm: The instance.
+ *
+ * Context: Any.
+ * Return: the isolation; %SBM_ISOLATION_NONE if @sbm is not set up.
+ */
+enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
+
+/**
+ * sbm_exec() - run a function in a sandbox
+ * @sbm:  The instance.
+ * @func: The target.
+ * @data: Passed to @func as is. If it shall point to something that @func can
+ *	  reach, it must be the value of an SBM_COPY or SBM_MAP macro.
+ *
+ * After a clean return of @func, and only then, the buffers made by
+ * SBM_COPY_OUT() and SBM_COPY_INOUT() are copied back to the caller. After a stop
+ * they are not, the reason is in sbm_error() and sbm_fault(), and the instance
+ * runs nothing more.
+ *
+ * Context: Process context, may sleep. Interrupts enabled. One thread at a time
+ *	    may use an instance. Must not be called with a spinlock held or with
+ *	    preemption disabled, nor inside kernel_fpu_begin().
+ * Return: what @func returned if it ran to its end (sbm_error() is then 0), else
+ *
+ * * -EINVAL - @sbm or @func is NULL, @sbm is not set up or is destroyed,
+ *   interrupts are disabled
+ * * -EBUSY - @sbm is in use, by another thread or further up in the call chain of
+ *   this one; its state does not change
+ * * -EOPNOTSUPP - @func cannot run with the isolation of @sbm: it is not in the
+ *   text of the kernel image
+ * * -EFAULT - @func was stopped because of a violation
+ * * -EINTR - a fatal signal is pending for the calling task
+ * * other - the sticky error of @sbm, see sbm_error()
+ */
+int __must_check sbm_exec(struct sbm *sbm, sbm_func func, void *data);
+
+/* Work horse of sbm_call() */
+int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc);
+
+/* Work horse of the SBM_COPY and SBM_MAP macros */
+void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
+		   unsigned int flags);
+
+#else /* CONFIG_SBM */
+
+/*
+ * Without the feature a target is called directly, and whoever demands more is
+ * refused: nothing degrades in silence.
+ */
+static inline enum sbm_isolation sbm_isolation(void)
+{
+	return SBM_ISOLATION_NONE;
+}
+
+static inline int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
+{
+	if (!sbm)
+		return -EINVAL;
+
+	sbm->instance = NULL;
+	if (attr && ((attr->flags & ~SBM_ATTR_WEAK) ||
+		     attr->min_isolation > SBM_ISOLATION_STRONG ||
+		     attr->stack_size > SBM_MAX_STACK_SIZE))
+		sbm->error = -EINVAL;
+	else if (attr && (attr->min_isolation > SBM_ISOLATION_NONE ||
+			  (attr->flags & SBM_ATTR_WEAK)))
+		sbm->error = -EOPNOTSUPP;
+	else
+		sbm->error = 0;
+
+	if (!sbm->error)
+		pr_notice_once("sbm: not configured: targets are called directly, without any isolation\n");
+
+	return sbm->error;
+}
+
+static inline int sbm_init(struct sbm *sbm)
+{
+	return sbm_init_attr(sbm, NULL);
+}
+
+static inline void sbm_destroy(struct sbm *sbm)
+{
+	if (sbm)
+		sbm->error = -EINVAL;
+}
+
+static inline int sbm_error(const struct sbm *sbm)
+{
+	return sbm ? sbm->error : -EINVAL;
+}
+
+static inline const struct sbm_fault *sbm_fault(const struct sbm *sbm)
+{
+	return NULL;
+}
+
+static inline const char *sbm_cause_name(enum sbm_cause cause)
+{
+	return "none";
+}
+
+static inline enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm)
+{
+	return SBM_ISOLATION_NONE;
+}
+
+static inline int __must_check sbm_exec(struct sbm *sbm, sbm_func func,
+					void *data)
+{
+	if (!sbm || !func)
+		return -EINVAL;
+
+	return sbm->error ?: func(data);
+}
+
+static inline int __sbm_call_desc(struct sbm *sbm,
+				  const struct sbm_call_desc *desc)
+{
+	if (!sbm)
+		return -EINVAL;
+
+	return sbm->error ?: desc->thunk(desc->args);
+}
+
+static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
+				 size_t size, unsigned int flags)
+{
+	return sbm && !sbm->error ? (void *)buf : NULL;
+}
+
+#endif /* CONFIG_SBM */
+
+/* The value has the type of @buf, decayed if it is an array */
+#define __SBM_BUFFER(sbm, buf, size, flags)				\
+({									\
+	typeof(({ (buf); })) __sbm_buf = (buf);				\
+	(typeof(__sbm_buf))__sbm_buffer(sbm, (unsigned long)__sbm_buf,	\
+					size, flags);			\
+})
+
+/* The same for memory that is written: a pointer to const is refused */
+#define __SBM_BUFFER_WRITE(sbm, buf, size, flags)			\
+({									\
+	typeof(({ (buf); })) __sbm_wbuf = (buf);			\
+	void *__sbm_void __maybe_unused = __sbm_wbuf;			\
+	__SBM_BUFFER(sbm, __sbm_wbuf, size, (flags) | __SBM_BUF_WRITE);	\
+})
+
+/**
+ * SBM_COPY_IN() - give a target a read-only copy of a buffer
+ * @sbm:  The instance.
+ * @buf:  Pointer to, or array of, what shall be copied.
+ * @size: Size in bytes, at most %SBM_MAX_BUFFER_SIZE. 0 is legal.
+ *
+ * The content is copied when the macro is evaluated. The copy starts on a page
+ * of its own, the rest of its last page is zero, and the pages before and after
+ * it are not mapped. It lives until sbm_destroy().
+ *
+ * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
+ * 0, or @size is too large), -ENOMEM, -ENOSPC (no room in the sandbox's address
+ * range), -EBUSY (@sbm is running; this one is not kept).
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address of the copy inside the sandbox, with the type of @buf;
+ * NULL on failure. With @size 0, an address that must not be accessed.
+ */
+#define SBM_COPY_IN(sbm, buf, size)	\
+	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_IN)
+
+/**
+ * SBM_COPY_OUT() - give a target a buffer for its output
+ * @sbm:  The instance.
+ * @buf:  Pointer to, or array of, the caller's buffer.
+ * @size: Size in bytes, at most %SBM_MAX_BUFFER_SIZE. 0 is legal.
+ *
+ * The target finds a buffer full of zeroes that it can read and write. After
+ * each clean return, all of it is copied to @buf; after a stop, nothing is. So
+ * @buf must exist as long as calls are made with @sbm. See SBM_COPY_IN() for
+ * layout and errors.
+ *
+ * The content is the target's: check it before use.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
+ */
+#define SBM_COPY_OUT(sbm, buf, size)	\
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_OUT)
+
+/**
+ * SBM_COPY_INOUT() - give a target a writable copy of a buffer
+ * @sbm:  The instance.
+ * @buf:  Pointer to, or array of, the caller's buffer.
+ * @size: Size in bytes, at most %SBM_MAX_BUFFER_SIZE. 0 is legal.
+ *
+ * SBM_COPY_IN() and SBM_COPY_OUT() in one.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
+ */
+#define SBM_COPY_INOUT(sbm, buf, size)	\
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_IN | __SBM_BUF_OUT)
+
+/**
+ * SBM_MAP_READONLY() - let a target read the caller's own memory
+ * @sbm:  The instance.
+ * @buf:  Pointer to, or array of, kernel memory that stays where it is until
+ *	  sbm_destroy(): from the page allocator, kmalloc(), vmalloc() or the
+ *	  kernel image. Not the caller's stack (copy that), nor memory of a device
+ *	  or a user, nor memory with cache attributes of its own.
+ * @size: Size in bytes, at most %SBM_MAX_BUFFER_SIZE. 0 is legal.
+ *
+ * Nothing is copied: the pages are mapped a second time, at an address inside
+ * the sandbox. Rights are those of **whole pages**, so the target can also read
+ * whatever else lies on the first and last of them.
+ *
+ * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
+ * 0, @size is too large, or @buf is no memory that can be mapped), -ENOMEM,
+ * -ENOSPC, -EBUSY.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
+ */
+#define SBM_MAP_READONLY(sbm, buf, size)	\
+	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_MAP)
+
+/**
+ * SBM_MAP_WRITABLE() - let a target write to the caller's own memory
+ * @sbm:  The instance.
+ * @buf:  See SBM_MAP_READONLY(). Must be memory that the kernel can write.
+ * @size: Size in bytes, at most %SBM_MAX_BUFFER_SIZE. 0 is legal.
+ *
+ * What the target has written stays written when it is stopped, and it can write
+ * to **whole pages**: use this for pages that hold nothing else.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
+ */
+#define SBM_MAP_WRITABLE(sbm, buf, size)	\
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_MAP)
+
+/*
+ * Helpers to process the lists of types and names: __SBM_MAP(m, ...) makes
+ * m(type1, name1), m(type2, name2), ...
+ */
+#define __SBM_NARG(...)	__SBM_NARG_(0, ##__VA_ARGS__, \
+			12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+#define __SBM_NARG_(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, n, ...) \
+	n
+#define __SBM_CAT(a, b)		__SBM_CAT_(a, b)
+#define __SBM_CAT_(a, b)	a##b
+
+#define __SBM_LIST(m, none, ...) \
+	__SBM_CAT(__SBM_LIST, __SBM_NARG(__VA_ARGS__))(m, none, ##__VA_ARGS__)
+#define __SBM_LIST0(m, none)			none
+#define __SBM_LIST2(m, none, t, a)		m(t, a)
+#define __SBM_LIST4(m, none, t, a, ...)		m(t, a), __SBM_LIST2(m, none, __VA_ARGS__)
+#define __SBM_LIST6(m, none, t, a, ...)		m(t, a), __SBM_LIST4(m, none, __VA_ARGS__)
+#define __SBM_LIST8(m, none, t, a, ...)		m(t, a), __SBM_LIST6(m, none, __VA_ARGS__)
+#define __SBM_LIST10(m, none, t, a, ...)	m(t, a), __SBM_LIST8(m, none, __VA_ARGS__)
+#define __SBM_LIST12(m, none, t, a, ...)	m(t, a), __SBM_LIST10(m, none, __VA_ARGS__)
+
+#define __SBM_EACH(m, ...) \
+	__SBM_CAT(__SBM_EACH, __SBM_NARG(__VA_ARGS__))(m, ##__VA_ARGS__)
+#define __SBM_EACH0(m)
+#define __SBM_EACH2(m, t, a)		m(t, a)
+#define __SBM_EACH4(m, t, a, ...)	m(t, a) __SBM_EACH2(m, __VA_ARGS__)
+#define __SBM_EACH6(m, t, a, ...)	m(t, a) __SBM_EACH4(m, __VA_ARGS__)
+#define __SBM_EACH8(m, t, a, ...)	m(t, a) __SBM_EACH6(m, __VA_ARGS__)
+#define __SBM_EACH10(m, t, a, ...)	m(t, a) __SBM_EACH8(m, __VA_ARGS__)
+#define __SBM_EACH12(m, t, a, ...)	m(t, a) __SBM_EACH10(m, __VA_ARGS__)
+
+#define __SBM_NOTHING
+#define __SBM_PARAM(t, a)	t a
+#define __SBM_MEMBER(t, a)	t a;
+#define __SBM_INIT(t, a)	.a = a
+#define __SBM_PASS(t, a)	__sbm_args->a
+#define __SBM_REG(t, a)		(unsigned long)(a)
+#define __SBM_COMMA_PARAM(t, a)	, t a
+
+/**
+ * SBM_DEFINE_CALL() - make a function callable by sbm_call()
+ * @f:	 The target: a function of 0 to 6 arguments that returns int.
+ * @...: Type and name of each argument: type1, arg1, type2, arg2, ...
+ *
+ * Declares @f and defines the type-checked helper that sbm_call() uses. For
+ * header files; a function that already exists can be made callable this way
+ * without changing it. Arguments are integers, enumerations and pointers.
+ */
+#define SBM_DEFINE_CALL(f, ...)						\
+	int f(__SBM_LIST(__SBM_PARAM, void, ##__VA_ARGS__));		\
+	struct __sbm_args_##f {						\
+		__SBM_EACH(__SBM_MEMBER, ##__VA_ARGS__)			\
+	};								\
+	static inline int __sbm_thunk_##f(const void *args)		\
+	{								\
+		const struct __sbm_args_##f *__sbm_args __maybe_unused = args; \
+									\
+		return f(__SBM_LIST(__SBM_PASS, __SBM_NOTHING, ##__VA_ARGS__));	\
+	}								\
+	static inline int						\
+	__sbm_call_##f(struct sbm *__sbm				\
+		       __SBM_EACH(__SBM_COMMA_PARAM, ##__VA_ARGS__))	\
+	{								\
+		const struct __sbm_args_##f __sbm_args = {		\
+			__SBM_LIST(__SBM_INIT, __SBM_NOTHING, ##__VA_ARGS__)		\
+		};							\
+		const unsigned long __sbm_regs[] = {			\
+			__SBM_LIST(__SBM_REG, 0, ##__VA_ARGS__)		\
+		};							\
+		const struct sbm_call_desc __sbm_desc = {		\
+			.target	= (unsigned long)f,			\
+			.thunk	= __sbm_thunk_##f,			\
+			.args	= &__sbm_args,				\
+			.regs	= __sbm_regs,				\
+			.nr	= __SBM_NARG(__VA_ARGS__) / 2,		\
+		};							\
+									\
+		return __sbm_call_desc(__sbm, &__sbm_desc);		\
+	}
+
+/**
+ * SBM_DEFINE_THUNK() - check a target against its SBM_DEFINE_CALL()
+ * @f:	 The target.
+ * @...: Type and name of each argument, as in SBM_DEFINE_CALL().
+ *
+ * For the file that defines @f when SBM_DEFINE_CALL() is in a header: the build
+ * fails if the two lists differ. A target needs no code of its own to be
+ * callable: arguments are passed in registers.
+ */
+#define SBM_DEFINE_THUNK(f, ...)					\
+	int f(__SBM_LIST(__SBM_PARAM, void, ##__VA_ARGS__));
+
+/**
+ * SBM_DEFINE_FUNC() - define a function that can be called by sbm_call()
+ * @f:	 The target.
+ * @...: Type and name of each argument: type1, arg1, type2, arg2, ...
+ *
+ * Stands in place of the function's head, and the body follows::
+ *
+ *	static SBM_DEFINE_FUNC(checksum, const u8 *, data, size_t, len)
+ *	{
+ *		...
+ *	}
+ */
+#define SBM_DEFINE_FUNC(f, ...)						\
+	noinline SBM_DEFINE_CALL(f, ##__VA_ARGS__)			\
+	int f(__SBM_LIST(__SBM_PARAM, void, ##__VA_ARGS__))
+
+/**
+ * sbm_call() - call a function in a sandbox
+ * @sbm: The instance.
+ * @f:	 A function defined by SBM_DEFINE_FUNC() or made known by
+ *	 SBM_DEFINE_CALL().
+ * @...: The arguments, of the types given there. Those that point to data are
+ *	 values of SBM_COPY and SBM_MAP macros, which may be written in place. The
+ *	 compiler chooses the order in which the arguments are evaluated.
+ *
+ * Context: See sbm_exec().
+ * Return: see sbm_exec(). -EINVAL, -ENOMEM and so on of a failed buffer among the
+ * arguments: the target is not called then.
+ */
+#define sbm_call(sbm, f, ...)	__sbm_call_##f(sbm, ##__VA_ARGS__)
+
+#endif /* _LINUX_SBM_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM): buffers of an instance.
+ *
+ * A buffer is a number of whole pages. Those of an SBM_COPY macro belong to the
+ * instance, those of an SBM_MAP macro are the caller's. The target sees them at
+ * an address of their own, between guard pages: in the sandbox's window with
+ * strong isolation, in the kernel's vmalloc range with weak isolation. Without
+ * isolation the target gets the caller's own address.
+ */
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/sbm.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "buffer.h"
+#include "sbm.h"
+
+/* Call @fn for each piece of @buf that lies on one page */
+static void sbm_buffer_each(struct sbm_buffer *buf, bool out)
+{
+	unsigned long kaddr = buf->kaddr;
+	size_t offset = buf->offset;
+	size_t left = buf->size;
+	unsigned int i;
+
+	for (i = 0; left; i++) {
+		size_t len = min_t(size_t, left, PAGE_SIZE - offset);
+
+		if (out)
+			memcpy_from_page((void *)kaddr, buf->pages[i], offset, len);
+		else
+			memcpy_to_page(buf->pages[i], offset, (void *)kaddr, len);
+
+		kaddr += len;
+		left -= len;
+		offset = 0;
+	}
+}
+
+static int sbm_buffer_alloc_pages(struct sbm_buffer *buf)
+{
+	unsigned int i;
+
+	for (i = 0; i < buf->nr; i++) {
+		buf->pages[i] = sbm_alloc_page();
+		if (!buf->pages[i])
+			return -ENOMEM;
+	}
+
+	return 0;
+}
+
+/*
+ * The page of a kernel address, NULL if it is none that can be shared: a user's,
+ * a device's, or one that the kernel itself may not access that way. The caller's
+ * stack holds what the kernel returns to and with, so it is refused as well.
+ */
+static struct page *sbm_kernel_page(unsigned long addr, bool write)
+{
+	struct vm_struct *area;
+
+	if (addr < TASK_SIZE_MAX || object_is_on_stack((void *)addr) ||
+	    !arch_sbm_may_map(addr, write))
+		return NULL;
+	if (is_vmalloc_or_module_addr((void *)addr)) {
+		area = find_vm_area((void *)addr);
+		if (!area || (area->flags & VM_IOREMAP))
+			return NULL;
+		return vmalloc_to_page((void *)addr);
+	}
+	if (!virt_addr_valid((void *)addr))
+		return NULL;
+
+	return virt_to_page((void *)addr);
+}
+
+static int sbm_buffer_find_pages(struct sbm_buffer *buf)
+{
+	unsigned long addr = buf->kaddr & PAGE_MASK;
+	unsigned int i;
+
+	for (i = 0; i < buf->nr; i++, addr += PAGE_SIZE) {
+		buf->pages[i] = sbm_kernel_page(addr, buf->flags & __SBM_BUF_WRITE);
+		if (!buf->pages[i])
+			return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* Weak isolation: the vmalloc range has a guard page behind each area */
+static int sbm_buffer_map_weak(struct sbm_buffer *buf)
+{
+	pgprot_t prot = buf->flags & __SBM_BUF_WRITE ? PAGE_KERNEL : PAGE_KERNEL_RO;
+	void *addr;
+
+	if (!buf->nr) {
+		buf->vm = get_vm_area(PAGE_SIZE, VM_MAP);
+		if (!buf->vm)
+			return -ENOMEM;
+		buf->addr = (unsigned long)buf->vm->addr;
+		return 0;
+	}
+
+	addr = vmap(buf->pages, buf->nr, VM_MAP, prot);
+	if (!addr)
+		return -ENOMEM;
+
+	buf->vm = find_vm_area(addr);
+	buf->addr = (unsigned long)addr;
+
+	return 0;
+}
+
+static int sbm_buffer_map(struct sbm_instance *inst, struct sbm_buffer *buf)
+{
+	unsigned int prot = buf->flags & __SBM_BUF_WRITE ? SBM_PROT_WRITE : 0;
+	int err;
+
+	if (inst->isolation == SBM_ISOLATION_STRONG)
+		err = arch_sbm_map(inst->arch, buf->pages, buf->nr, prot, &buf->addr);
+	else
+		err = sbm_buffer_map_weak(buf);
+	buf->addr += buf->offset;
+
+	return err;
+}
+
+static void sbm_buffer_free(struct sbm_buffer *buf)
+{
+	unsigned int i;
+
+	if (buf->vm && buf->nr)
+		vunmap(buf->vm->addr);
+	else if (buf->vm)
+		free_vm_area(buf->vm);
+
+	if (!(buf->flags & __SBM_BUF_MAP)) {
+		for (i = 0; i < buf->nr && buf->pages[i]; i++) {
+			clear_highpage(buf->pages[i]);
+			sbm_free_page(buf->pages[i]);
+		}
+	}
+
+	kvfree(buf);
+}
+
+int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
+		   unsigned int flags, unsigned long *addr)
+{
+	struct sbm_buffer *buf;
+	unsigned int offset = 0;
+	unsigned int nr;
+	int err;
+
+	if ((!kaddr && size) || size > SBM_MAX_BUFFER_SIZE || kaddr + size < kaddr)
+		return -EINVAL;
+
+	if (inst->isolation == SBM_ISOLATION_NONE) {
+		*addr = kaddr;
+		return 0;
+	}
+
+	if (size && (flags & __SBM_BUF_MAP))
+		offset = offset_in_page(kaddr);
+	nr = DIV_ROUND_UP(offset + size, PAGE_SIZE);
+	if (flags & __SBM_BUF_END)
+		offset = -size & ~PAGE_MASK;
+
+	buf = kvzalloc(struct_size(buf, pages, nr), GFP_KERNEL_ACCOUNT);
+	if (!buf)
+		return -ENOMEM;
+
+	buf->flags = flags;
+	buf->kaddr = kaddr;
+	buf->size = size;
+	buf->nr = nr;
+	buf->offset = offset;
+
+	if (flags & __SBM_BUF_MAP)
+		err = sbm_buffer_find_pages(buf);
+	else
+		err = sbm_buffer_alloc_pages(buf);
+	if (err)
+		goto out_free;
+
+	if (flags & __SBM_BUF_IN)
+		sbm_buffer_each(buf, false);
+
+	err = sbm_buffer_map(inst, buf);
+	if (err)
+		goto out_free;
+
+	list_add_tail(&buf->list, &inst->buffers);
+	*addr = buf->addr;
+
+	return 0;
+
+out_free:
+	sbm_buffer_free(buf);
+	return err;
+}
+
+void sbm_buffers_copy_out(struct sbm_instance *inst)
+{
+	struct sbm_buffer *buf;
+
+	list_for_each_entry(buf, &inst->buffers, list) {
+		if (buf->flags & __SBM_BUF_OUT)
+			sbm_buffer_each(buf, true);
+	}
+}
+
+void sbm_buffers_free(struct sbm_instance *inst)
+{
+	struct sbm_buffer *buf, *next;
+
+	list_for_each_entry_safe(buf, next, &inst->buffers, list) {
+		list_del(&buf->list);
+		sbm_buffer_free(buf);
+	}
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM): life cycle of instances and calls.
+ */
+#define pr_fmt(fmt) "sbm: " fmt
+
+#include <linux/atomic.h>
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/gfp.h>
+#include <linux/init.h>
+#include <linux/irqflags.h>
+#include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/preempt.h>
+#include <linux/printk.h>
+#include <linux/sbm.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "buffer.h"
+#include "sbm.h"
+
+/* What the command line allows */
+static enum sbm_isolation sbm_max_isolation __ro_after_init = SBM_ISOLATION_STRONG;
+
+/* Set by sbm_broken() and never cleared */
+static bool sbm_is_broken __read_mostly;
+
+static atomic_long_t sbm_nr_pages;
+static atomic64_t sbm_nr_calls;
+static atomic64_t sbm_nr_stops;
+
+static int __init sbm_setup(char *str)
+{
+	if (!str || !strcmp(str, "on"))
+		sbm_max_isolation = SBM_ISOLATION_STRONG;
+	else if (!strcmp(str, "weak"))
+		sbm_max_isolation = SBM_ISOLATION_WEAK;
+	else if (!strcmp(str, "off"))
+		sbm_max_isolation = SBM_ISOLATION_NONE;
+	else
+		pr_warn("unknown value '%s', use sbm=on, sbm=weak or sbm=off\n",
+			str);
+
+	return 0;
+}
+early_param("sbm", sbm_setup);
+
+void sbm_broken(const char *why)
+{
+	WRITE_ONCE(sbm_is_broken, true);
+	WARN_ONCE(1, "sbm: %s; strong isolation is switched off\n", why);
+}
+
+/* === Pages === */
+
+struct page *sbm_alloc_page(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (page)
+		atomic_long_inc(&sbm_nr_pages);
+
+	return page;
+}
+
+void sbm_free_page(struct page *page)
+{
+	atomic_long_dec(&sbm_nr_pages);
+	__free_page(page);
+}
+
+long sbm_pages_in_use(void)
+{
+	return atomic_long_read(&sbm_nr_pages);
+}
+
+/* === Life cycle === */
+
+enum sbm_isolation sbm_isolation(void)
+{
+	const char *reason;
+
+	might_sleep();
+
+	if (sbm_max_isolation < SBM_ISOLATION_STRONG)
+		return sbm_max_isolation;
+	if (READ_ONCE(sbm_is_broken))
+		return SBM_ISOLATION_WEAK;
+
+	reason = arch_sbm_available();
+	if (reason) {
+		pr_notice_once("no strong isolation: %s\n", reason);
+		return SBM_ISOLATION_WEAK;
+	}
+
+	return SBM_ISOLATION_STRONG;
+}
+EXPORT_SYMBOL_GPL(sbm_isolation);
+
+/*
+ * In atomic context nothing here may be called: allocation and the run loop
+ * sleep. Only what does not depend on CONFIG_PREEMPT_COUNT is tested; the rest
+ * is the documented duty of callers, which might_sleep() checks for developers.
+ */
+static bool sbm_context_ok(void)
+{
+	return !irqs_disabled() && !in_interrupt();
+}
+
+static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
+{
+	struct sbm_instance *inst;
+	size_t stack_size;
+
+	if ((attr->flags & ~SBM_ATTR_WEAK) ||
+	    attr->min_isolation > SBM_ISOLATION_STRONG ||
+	    attr->stack_size > SBM_MAX_STACK_SIZE)
+		return ERR_PTR(-EINVAL);
+
+	inst = kzalloc(sizeof(*inst), GFP_KERNEL_ACCOUNT);
+	if (!inst)
+		return ERR_PTR(-ENOMEM);
+
+	INIT_LIST_HEAD(&inst->buffers);
+	inst->isolation = sbm_isolation();
+	if (attr->flags & SBM_ATTR_WEAK)
+		inst->isolation = min(inst->isolation, SBM_ISOLATION_WEAK);
+
+	if (inst->isolation < attr->min_isolation) {
+		kfree(inst);
+		return ERR_PTR(-EOPNOTSUPP);
+	}
+
+	if (inst->isolation == SBM_ISOLATION_STRONG) {
+		stack_size = attr->stack_size ?: SBM_DEFAULT_STACK_SIZE;
+		inst->arch = arch_sbm_create(PAGE_ALIGN(stack_size));
+		if (IS_ERR(inst->arch)) {
+			int err = PTR_ERR(inst->arch);
+
+			kfree(inst);
+			return ERR_PTR(err);
+		}
+	}
+
+	return inst;
+}
+
+int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
+{
+	static const struct sbm_attr defaults;
+	struct sbm_instance *inst;
+
+	if (!sbm)
+		return -EINVAL;
+
+	sbm->instance = NULL;
+	sbm->error = -EINVAL;
+	if (!sbm_context_ok())
+		return sbm->error;
+
+	might_sleep();
+
+	inst = sbm_create(attr ?: &defaults);
+	if (IS_ERR(inst)) {
+		sbm->error = PTR_ERR(inst);
+		return sbm->error;
+	}
+
+	if (inst->isolation == SBM_ISOLATION_NONE)
+		pr_notice_once("switched off on the command line: targets are called directly, without any isolation\n");
+
+	sbm->instance = inst;
+	sbm->error = 0;
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(sbm_init_attr);
+
+int sbm_init(struct sbm *sbm)
+{
+	return sbm_init_attr(sbm, NULL);
+}
+EXPORT_SYMBOL_GPL(sbm_init);
+
+/*
+ * Become the one thread that uses the instance. The pair of these two orders
+ * the uses of an instance that is handed from thread to thread.
+ */
+static bool sbm_acquire(struct sbm_instance *inst)
+{
+	return !cmpxchg_acquire(&inst->owner, NULL, current);
+}
+
+static void sbm_release(struct sbm_instance *inst)
+{
+	/* Pairs with sbm_acquire() */
+	smp_store_release(&inst->owner, NULL);
+}
+
+void sbm_destroy(struct sbm *sbm)
+{
+	struct sbm_instance *inst;
+
+	if (!sbm)
+		return;
+
+	inst = sbm->instance;
+	if (!inst) {
+		sbm->error = -EINVAL;
+		return;
+	}
+
+	/*
+	 * Freeing what another thread runs on would be worse than the leak. The
+	 * owner is not released: nobody may use the instance from here on.
+	 */
+	if (WARN_ONCE(!sbm_context_ok() || !sbm_acquire(inst),
+		      "sbm: instance destroyed while in use or in atomic context\n"))
+		return;
+
+	might_sleep();
+
+	sbm->instance = NULL;
+	sbm->error = -EINVAL;
+
+	/* Tables first: no page goes back that they still map */
+	if (inst->isolation == SBM_ISOLATION_STRONG)
+		arch_sbm_destroy(inst->arch);
+	sbm_buffers_free(inst);
+	kfree(inst);
+}
+EXPORT_SYMBOL_GPL(sbm_destroy);
+
+/* === State === */
+
+int sbm_error(const struct sbm *sbm)
+{
+	if (!sbm)
+		return -EINVAL;
+
+	return sbm->error;
+}
+EXPORT_SYMBOL_GPL(sbm_error);
+
+const struct sbm_fault *sbm_fault(const struct sbm *sbm)
+{
+	if (!sbm || !sbm->instance || !sbm->instance->stopped)
+		return NULL;
+
+	return &sbm->instance->fault;
+}
+EXPORT_SYMBOL_GPL(sbm_fault);
+
+enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm)
+{
+	if (!sbm || !sbm->instance)
+		return SBM_ISOLATION_NONE;
+
+	return sbm->instance->isolation;
+}
+EXPORT_SYMBOL_GPL(sbm_instance_isolation);
+
+/* === Buffers === */
+
+void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
+		   unsigned int flags)
+{
+	struct sbm_instance *inst;
+	unsigned long addr = 0;
+	int err;
+
+	if (!sbm || !sbm->instance)
+		return NULL;
+
+	/* Not for this thread to change anything if another one is at work */
+	inst = sbm->instance;
+	if (!sbm_acquire(inst))
+		return NULL;
+
+	/* The first error is the one to report */
+	err = inst->poison;
+	if (!err && !sbm_context_ok())
+		err = -EINVAL;
+	if (!err) {
+		might_sleep();
+		err = sbm_buffer_add(inst, buf, size, flags, &addr);
+	}
+	if (err) {
+		inst->poison = err;
+		sbm->error = err;
+	}
+	sbm_release(inst);
+
+	return (void *)addr;
+}
+EXPORT_SYMBOL_GPL(__sbm_buffer);
+
+/* === Calls === */
+
+static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
+		   const struct sbm_call_desc *desc)
+{
+	int err, ret;
+
+	inst->stopped = false;
+	if (inst->poison)
+		return inst->poison;
+
+	if (inst->isolation == SBM_ISOLATION_STRONG) {
+		const char *reason = arch_sbm_target_reason(desc->target);
+
+		if (READ_ONCE(sbm_is_broken))
+			reason = "strong isolation was switched off";
+		if (reason) {
+			pr_warn_once("%pS refused: %s\n", (void *)desc->target,
+				     reason);
+			sbm->error = -EOPNOTSUPP;
+			return -EOPNOTSUPP;
+		}
+	}
+
+	atomic64_inc(&sbm_nr_calls);
+	inst->target = desc->target;
+	sbm->error = 0;
+
+	if (inst->isolation < SBM_ISOLATION_STRONG) {
+		ret = desc->thunk(desc->args);
+	} else {
+		err = arch_sbm_call(inst, desc, &ret);
+		if (err) {
+			atomic64_inc(&sbm_nr_stops);
+			inst->stopped = true;
+			inst->poison = err;
+			sbm->error = err;
+			sbm_report(inst);
+			return err;
+		}
+	}
+
+	sbm_buffers_copy_out(inst);
+
+	return ret;
+}
+
+int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc)
+{
+	struct sbm_instance *inst;
+	int ret;
+
+	if (!sbm)
+		return -EINVAL;
+
+	inst = sbm->instance;
+	if (!inst)
+		return sbm->error ?: -EINVAL;
+
+	/* Not for this thread to change anything if another one is at work */
+	if (!sbm_acquire(inst))
+		return -EBUSY;
+
+	if (!desc->target || !sbm_context_ok()) {
+		sbm->error = -EINVAL;
+		ret = -EINVAL;
+	} else {
+		might_sleep();
+		ret = sbm_run(sbm, inst, desc);
+	}
+	sbm_release(inst);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(__sbm_call_desc);
+
+struct sbm_exec_args {
+	sbm_func	func;
+	void		*data;
+};
+
+static int sbm_exec_thunk(const void *args)
+{
+	const struct sbm_exec_args *a = args;
+
+	return a->func(a->data);
+}
+
+int sbm_exec(struct sbm *sbm, sbm_func func, void *data)
+{
+	const struct sbm_exec_args args = {
+		.func	= func,
+		.data	= data,
+	};
+	const unsigned long regs[] = { (unsigned long)data };
+	const struct sbm_call_desc desc = {
+		.target	= (unsigned long)func,
+		.thunk	= sbm_exec_thunk,
+		.args	= &args,
+		.regs	= regs,
+		.nr	= ARRAY_SIZE(regs),
+	};
+
+	return __sbm_call_desc(sbm, &desc);
+}
+EXPORT_SYMBOL_GPL(sbm_exec);
+
+/* === debugfs === */
+
+static int sbm_counter_get(void *data, u64 *val)
+{
+	*val = atomic64_read(data);
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(sbm_counter_fops, sbm_counter_get, NULL, "%llu\n");
+
+static int __init sbm_debugfs_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("sbm", NULL);
+
+	debugfs_create_file("calls", 0400, dir, &sbm_nr_calls,
+			    &sbm_counter_fops);
+	debugfs_create_file("stops", 0400, dir, &sbm_nr_stops,
+			    &sbm_counter_fops);
+
+	return 0;
+}
+late_initcall(sbm_debugfs_init);
