@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sandbox mode (SBM) on x86-64: what the rest of arch/x86 and the tests need.
+ */
+#ifndef _ASM_X86_SBM_H
+#define _ASM_X86_SBM_H
+
+#ifndef __ASSEMBLER__
+
+#include <linux/types.h>
+
+struct sbm;
+
+/* Page-aligned bounds inside .text, see vmlinux.lds.S: the world switch, ... */
+extern char __sbm_switch_start[];
+extern char __sbm_switch_end[];
+
+/* ... and entry text with what else lies on its pages */
+extern char __sbm_entry_start[];
+extern char __sbm_entry_end[];
+
+#ifdef CONFIG_SBM_X86
+
+/* pti_finalize() makes kernel text global again; called at its end */
+void x86_sbm_pti_finalized(void);
+
+#else
+
+static inline void x86_sbm_pti_finalized(void) { }
+
+#endif
+
+#if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
+
+/**
+ * struct x86_sbm_layout - addresses that tests aim at
+ * @window_start: First address of the window.
+ * @window_end:	  Address behind the window.
+ * @gate_idt:	  IDT of the calling CPU's gate.
+ * @gate_state:	  State page of the gate.
+ * @gate_event:	  Event stack of the gate (lowest byte).
+ * @gate_nmi:	  NMI stack of the gate (lowest byte).
+ * @top_table:	  Top-level page table of the instance (direct map).
+ * @stack_low:	  Lowest byte of the sandbox's stack.
+ * @stack_high:	  Address behind the sandbox's stack.
+ * @gs_base:	  The sandbox's GS base.
+ */
+struct x86_sbm_layout {
+	unsigned long window_start;
+	unsigned long window_end;
+	unsigned long gate_idt;
+	unsigned long gate_state;
+	unsigned long gate_event;
+	unsigned long gate_nmi;
+	unsigned long top_table;
+	unsigned long stack_low;
+	unsigned long stack_high;
+	unsigned long gs_base;
+};
+
+/* False if @sbm has no strong isolation */
+bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l);
+
+/*
+ * Find the leaf entry for @addr in the tables of @sbm. False if nothing is
+ * mapped there. @rights is the combination of all levels: _PAGE_USER and _PAGE_RW
+ * if every level has it, _PAGE_NX if any level has it, _PAGE_GLOBAL of the leaf.
+ */
+bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
+			 u64 *pfn);
+
+/*
+ * Count entries with the global bit over kernel image text and constants, in
+ * the kernel's tables and in the user copy of page-table isolation.
+ */
+unsigned long x86_sbm_test_count_global(void);
+
+/* Page-table pages of the instance */
+unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);
+
+#endif /* CONFIG_SBM_KUNIT_TEST */
+
+#endif /* !__ASSEMBLER__ */
+#endif /* _ASM_X86_SBM_H */

@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM) on x86-64: the run loop.
+ *
+ * The loop is shaped like that of a hypervisor's virtual CPU: enter, come back at
+ * the next event, deal with it in the kernel's ordinary context, enter again.
+ */
+#define pr_fmt(fmt) "sbm: " fmt
+
+#include <linux/cpufeature.h>
+#include <linux/entry-common.h>
+#include <linux/instrumentation.h>
+#include <linux/kernel.h>
+#include <linux/memory.h>
+#include <linux/panic.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+#include <linux/thread_info.h>
+
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/fsgsbase.h>
+#include <asm/gsseg.h>
+#include <asm/io_bitmap.h>
+#include <asm/kvm_para.h>
+#include <asm/mce.h>
+#include <asm/msr.h>
+#include <asm/proto.h>
+#include <asm/sections.h>
+#include <asm/segment.h>
+#include <asm/special_insns.h>
+#include <asm/text-patching.h>
+#include <asm/tlbflush.h>
+#include <asm/traps.h>
+
+#include <sbm/sbm.h>
+#include "sandbox.h"
+
+/* Flags that a target may have; the rest is the kernel's choice */
+#define SBM_TARGET_FLAGS	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | \
+				 X86_EFLAGS_ZF | X86_EFLAGS_SF | X86_EFLAGS_OF | \
+				 X86_EFLAGS_DF)
+
+/*
+ * Error codes of the #GP that an INT3 becomes because its gate is closed to ring 3:
+ * the vector, and the bit that says "IDT". QEMU 7.2 shifts the vector by one bit
+ * too many, which is harmless: what counts is the byte that is found there.
+ */
+#define SBM_INT3_ERROR_CODE		((X86_TRAP_BP << 3) | 2)
+#define SBM_INT3_ERROR_CODE_QEMU	((X86_TRAP_BP << 4) | 2)
+
+/*
+ * How often in a row an INT3 may be gone before it is odd. Generous: a processor may
+ * fetch what was there for a while, and the limit costs nobody else anything.
+ */
+#define SBM_MAX_INT3_RETRIES	64
+
+/**
+ * struct sbm_event - what ended a stay
+ * @exit:	What sbm_switch() returned.
+ * @cr2:	The address, for a page fault.
+ * @apf:	Why a KVM host has injected the page fault, 0 if it has not.
+ */
+struct sbm_event {
+	u32		exit;
+	unsigned long	cr2;
+	u32		apf;
+};
+
+/* State of the task that only some tasks have, and that costs to exchange */
+struct sbm_task_state {
+	u16	ds, es, fs, gs;
+	u64	user_gsbase;
+	bool	has_selectors;
+	u64	star, lstar, cstar, syscall_mask;
+	bool	has_syscall_msrs;
+};
+
+/*
+ * Before a stay, interrupts off.
+ *
+ * KVM leaves a guest's SYSCALL MSRs loaded until the task returns to user space
+ * or another task does. The target's SYSCALL must end in entry text (which its
+ * tables do not have), with all flags known; the found values go back afterwards,
+ * because KVM remembers what it has loaded.
+ */
+static void sbm_task_save(struct sbm_task_state *ts)
+{
+	const struct msr kernel_star = {
+		.h = (__USER32_CS << 16) | __KERNEL_CS,
+	};
+
+	savesegment(ds, ts->ds);
+	savesegment(es, ts->es);
+	savesegment(fs, ts->fs);
+	savesegment(gs, ts->gs);
+	ts->has_selectors = ts->ds | ts->es | ts->fs | ts->gs;
+	if (ts->has_selectors)
+		rdmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
+
+	ts->has_syscall_msrs = test_thread_flag(TIF_USER_RETURN_NOTIFY);
+	if (unlikely(ts->has_syscall_msrs)) {
+		rdmsrq(MSR_STAR, ts->star);
+		rdmsrq(MSR_LSTAR, ts->lstar);
+		rdmsrq(MSR_CSTAR, ts->cstar);
+		rdmsrq(MSR_SYSCALL_MASK, ts->syscall_mask);
+		wrmsrq(MSR_STAR, kernel_star.q);
+		wrmsrq(MSR_LSTAR, (unsigned long)entry_SYSCALL_64);
+		wrmsrq(MSR_CSTAR, (unsigned long)entry_SYSCALL_64);
+		wrmsrq(MSR_SYSCALL_MASK, ~(u64)X86_EFLAGS_FIXED & U32_MAX);
+	}
+
+#ifdef CONFIG_X86_IOPL_IOPERM
+	/* A task with ioperm() or iopl() has ports open; exit to user mode restores */
+	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
+		tss_invalidate_io_bitmap();
+#endif
+}
+
+/*
+ * After a stay, before interrupts are on: __switch_to() saves what is in the
+ * registers. Loads that fail give a null selector, as at a return to user space.
+ */
+static void sbm_task_restore(const struct sbm_task_state *ts)
+{
+	if (unlikely(ts->has_syscall_msrs)) {
+		wrmsrq(MSR_STAR, ts->star);
+		wrmsrq(MSR_LSTAR, ts->lstar);
+		wrmsrq(MSR_CSTAR, ts->cstar);
+		wrmsrq(MSR_SYSCALL_MASK, ts->syscall_mask);
+	}
+
+	if (unlikely(ts->has_selectors)) {
+		unsigned long fsbase = rdfsbase();
+
+		loadsegment(ds, ts->ds);
+		loadsegment(es, ts->es);
+		loadsegment(fs, ts->fs);
+		wrfsbase(fsbase);
+		load_gs_index(ts->gs);
+		wrmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
+	}
+}
+
+static void sbm_fpu_begin(void)
+{
+	/*
+	 * Saves the task's registers if they are loaded, and takes their ownership
+	 * away. Then load the initial state: CR0.TS will make each use a fault, but
+	 * processors with LazyFP would still let the target see them.
+	 */
+	kernel_fpu_begin_mask(0);
+	fpu_reset_from_exception_fixup();
+
+	/* Whatever state components the initial state covers */
+	if (cpu_feature_enabled(X86_FEATURE_USER_SHSTK))
+		wrmsrq(MSR_IA32_U_CET, 0);
+}
+
+/*
+ * One stay: from the kernel to the target and back. Interrupts are off before and
+ * after. From the return of sbm_switch() until pending NMIs are delivered, no
+ * code may be instrumented: a trap's IRET would unblock NMIs.
+ */
+static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
+{
+	struct sbm_task_state ts;
+	struct sbm_gate_state *state;
+	struct sbm_host host = {};
+	unsigned long dr7;
+	u32 nr_nmi;
+
+	instrumentation_begin();
+
+	state = &sbm_gate(smp_processor_id())->state;
+	state->regs = as->regs;
+
+	sbm_task_save(&ts);
+	sbm_fpu_begin();
+
+	/*
+	 * Read at each entry: the kernel changes both under its own rules. CR3 is
+	 * written back without a flush of its PCID; nothing invalidates anything
+	 * on this CPU during a stay.
+	 */
+	state->host_cr3 = __read_cr3();
+	state->sbm_cr3 = sbm_top_pa(as);
+	if (cr4_read_shadow() & X86_CR4_PCIDE) {
+		state->host_cr3 |= X86_CR3_PCID_NOFLUSH;
+		state->sbm_cr3 |= SBM_PCID;
+	}
+	state->host_cr4 = cr4_read_shadow();
+	state->sbm_cr4 = state->host_cr4 & ~X86_CR4_LASS;
+	state->sbm_gsbase = as->gsbase;
+	store_idt(&state->host_idt);
+
+	host.gsbase = rdgsbase();
+	host.fsbase = rdfsbase();
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		host.pkru = rdpkru();
+
+	instrumentation_end();
+
+	/* No data breakpoint may hit in the window, or in the target */
+	dr7 = local_db_save();
+
+	ev->exit = sbm_switch(state, &host);
+
+	/*
+	 * Before anything can fault: the address, and in a KVM guest the word that
+	 * tells whether the host has injected the fault. Left behind, it would make
+	 * the next page fault of the kernel look like one of these.
+	 */
+	ev->cr2 = read_cr2();
+	ev->apf = 0;
+	if (ev->exit == X86_TRAP_PF)
+		ev->apf = kvm_read_and_reset_apf_flags();
+
+	/*
+	 * The registers lie in the gate or on the machine check stack, which the
+	 * next NMI or machine check may overwrite.
+	 */
+	if (!(ev->exit & SBM_EXIT_ABORT))
+		as->regs = *host.regs;
+
+	/* NMIs first: they are still blocked, and the watchdogs wait for them */
+	nr_nmi = state->nmi_pending;
+	state->nmi_pending = 0;
+	while (nr_nmi--)
+		x86_entry_from_kvm(EVENT_TYPE_NMI, X86_TRAP_NMI);
+
+#ifdef CONFIG_X86_MCE
+	if ((ev->exit & SBM_EXIT_VECTOR) == X86_TRAP_MC) {
+		/*
+		 * The target's registers say nothing to the handler. If ring 0 was
+		 * interrupted the frame is the true one, and as->regs is a copy.
+		 */
+		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+		if (ev->exit & ~SBM_EXIT_VECTOR)
+			regs = *host.regs;
+		do_machine_check(&regs);
+	}
+#endif
+
+	/* The target's debug exceptions are not for the next one to see */
+	if ((ev->exit & SBM_EXIT_VECTOR) == X86_TRAP_DB)
+		set_debugreg(DR6_RESERVED, 6);
+	local_db_restore(dr7);
+
+	instrumentation_begin();
+	kernel_fpu_end();
+	sbm_task_restore(&ts);
+	instrumentation_end();
+}
+
+/* === What an event means === */
+
+static int sbm_stop(struct sbm_instance *inst, enum sbm_cause cause, int err)
+{
+	inst->fault.cause = cause;
+	return err;
+}
+
+static int sbm_internal(struct sbm_instance *inst, const char *why)
+{
+	sbm_broken(why);
+	return sbm_stop(inst, SBM_CAUSE_INTERNAL, -EFAULT);
+}
+
+/*
+ * A page fault that the sandbox's own tables allow is a stale TLB entry: the
+ * exception has dropped it. Nothing has a right to happen twice without another
+ * event in between.
+ */
+static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
+			  unsigned long *last_ip, unsigned long *last_addr)
+{
+	const unsigned long known = X86_PF_PROT | X86_PF_WRITE | X86_PF_USER |
+				    X86_PF_INSTR;
+	struct pt_regs *regs = &inst->arch->regs;
+	unsigned long error = regs->orig_ax;
+	bool allowed;
+	u64 rights;
+	u64 pfn;
+
+	inst->fault.address = cr2;
+	if (error & X86_PF_INSTR)
+		inst->fault.access = SBM_ACCESS_EXEC;
+	else if (error & X86_PF_WRITE)
+		inst->fault.access = SBM_ACCESS_WRITE;
+	else
+		inst->fault.access = SBM_ACCESS_READ;
+
+	/*
+	 * Without the user bit, the processor itself accessed a descriptor or the
+	 * I/O bitmap on behalf of the target.
+	 */
+	if ((error & ~known) || !(error & X86_PF_USER))
+		return sbm_stop(inst, SBM_CAUSE_PAGE_FAULT, -EFAULT);
+
+	allowed = sbm_lookup(inst->arch, cr2, &rights, &pfn) &&
+		  (rights & _PAGE_USER) &&
+		  (!(error & X86_PF_WRITE) || (rights & _PAGE_RW)) &&
+		  (!(error & X86_PF_INSTR) || !(rights & _PAGE_NX));
+	if (!allowed)
+		return sbm_stop(inst, SBM_CAUSE_PAGE_FAULT, -EFAULT);
+
+	if (*last_ip == regs->ip && *last_addr == cr2)
+		return sbm_internal(inst, "a page fault that nothing explains");
+
+	*last_ip = regs->ip;
+	*last_addr = cr2;
+
+	return 0;
+}
+
+/*
+ * INT3 in the kernel's text: put there by the kernel's own text patching, by a
+ * probe, or by the compiler. With all gates closed to ring 3 it is a #GP that
+ * names the vector.
+ *
+ * Text patching holds text_mutex while an INT3 stands in for an instruction. Once
+ * it is ours, an INT3 that is still there is there to stay. Never emulate: that
+ * writes to the target's stack with the kernel's rights.
+ */
+static int sbm_int3(struct sbm_instance *inst, unsigned int *retries)
+{
+	unsigned long ip = inst->arch->regs.ip;
+	u8 insn;
+
+	if (ip < (unsigned long)_stext || ip >= (unsigned long)_etext)
+		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
+
+	mutex_lock(&text_mutex);
+	insn = READ_ONCE(*(u8 *)ip);
+	mutex_unlock(&text_mutex);
+
+	if (insn == INT3_INSN_OPCODE)
+		return sbm_stop(inst, SBM_CAUSE_PROBE, -EFAULT);
+
+	/*
+	 * The two-byte form, INT 3, ends here too, and so does an INT3 with a
+	 * prefix, which never changes. Whoever patches text interrupts all CPUs
+	 * several times, so many in a row without another event are none of it.
+	 */
+	if (insn == 0xcd || ++*retries > SBM_MAX_INT3_RETRIES)
+		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
+
+	return 0;
+}
+
+static enum sbm_cause sbm_exception_cause(unsigned int vector)
+{
+	switch (vector) {
+	case X86_TRAP_DE:
+	case X86_TRAP_OF:
+	case X86_TRAP_BR:
+		return SBM_CAUSE_ARITHMETIC;
+	case X86_TRAP_DB:
+	case X86_TRAP_BP:
+		return SBM_CAUSE_DEBUG;
+	case X86_TRAP_UD:
+		return SBM_CAUSE_ILLEGAL_INSN;
+	case X86_TRAP_NM:
+	case X86_TRAP_MF:
+	case X86_TRAP_XF:
+		return SBM_CAUSE_FPU;
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+		return SBM_CAUSE_SEGMENT;
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return SBM_CAUSE_PROTECTION;
+	default:
+		return SBM_CAUSE_OTHER;
+	}
+}
+
+/* The event came from ring 0, because the target sent the CPU there */
+static int sbm_syscall(struct sbm_instance *inst)
+{
+	struct pt_regs *regs = &inst->arch->regs;
+
+	/*
+	 * SYSCALL keeps the stack pointer, and leaves the next instruction's
+	 * address in RCX; SYSENTER keeps neither.
+	 */
+	inst->fault.ip = 0;
+	inst->fault.sp = 0;
+	if (regs->ip == (unsigned long)entry_SYSCALL_64 ||
+	    regs->ip == (unsigned long)entry_SYSCALL_compat) {
+		inst->fault.ip = regs->cx - 2;
+		inst->fault.sp = regs->sp;
+	}
+
+	return sbm_stop(inst, SBM_CAUSE_SYSCALL, -EFAULT);
+}
+
+/* What IRETQ will load must be a 64-bit ring 3 context, and nothing else */
+static bool sbm_regs_ok(struct pt_regs *regs)
+{
+	regs->flags = (regs->flags & SBM_TARGET_FLAGS) | X86_EFLAGS_IF |
+		      X86_EFLAGS_FIXED;
+
+	return regs->cs == __USER_CS && regs->ss == __USER_DS &&
+	       __is_canonical_address(regs->ip, __VIRTUAL_MASK_SHIFT + 1);
+}
+
+/*
+ * The last look at what might keep the CPU from entering is with interrupts off:
+ * what comes later comes with an interrupt, and that ends the stay.
+ *
+ * schedule() itself, not cond_resched(): that does nothing on kernels with full
+ * or lazy preemption, and an interrupt that was forwarded with interrupts off has
+ * not preempted. Signals that do not kill wait until the call is over.
+ *
+ * Return: 0 with interrupts off; -EINTR with interrupts on.
+ */
+static int sbm_prepare_entry(void)
+{
+	for (;;) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		local_irq_disable();
+		if (likely(!(read_thread_flags() &
+			     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)) &&
+			   !fatal_signal_pending(current)))
+			return 0;
+		local_irq_enable();
+
+		if (!fatal_signal_pending(current))
+			schedule();
+	}
+}
+
+int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
+		  int *ret)
+{
+	struct arch_sbm *as = inst->arch;
+	struct pt_regs *regs = &as->regs;
+	unsigned long last_ip = 0, last_addr = 0;
+	unsigned int int3_retries = 0;
+	unsigned long *stack;
+
+	/* Nothing of the kernel's goes in: all registers but these are zero */
+	memset(regs, 0, sizeof(*regs));
+	memset(&inst->fault, 0, sizeof(inst->fault));
+
+	switch (desc->nr) {
+	case 6:
+		regs->r9 = desc->regs[5];
+		fallthrough;
+	case 5:
+		regs->r8 = desc->regs[4];
+		fallthrough;
+	case 4:
+		regs->cx = desc->regs[3];
+		fallthrough;
+	case 3:
+		regs->dx = desc->regs[2];
+		fallthrough;
+	case 2:
+		regs->si = desc->regs[1];
+		fallthrough;
+	case 1:
+		regs->di = desc->regs[0];
+		fallthrough;
+	case 0:
+		break;
+	default:
+		return sbm_internal(inst, "too many arguments");
+	}
+
+	/* As if called from there; the stack's last page is the last own page */
+	stack = page_address(as->own[as->nr_own - 1]) + PAGE_SIZE;
+	*--stack = (unsigned long)sbm_target_return;
+	regs->sp = as->stack_high - sizeof(*stack);
+	regs->ip = desc->target;
+	regs->cs = __USER_CS;
+	regs->ss = __USER_DS;
+
+	for (;;) {
+		struct sbm_event ev;
+		unsigned int vector;
+		int err;
+
+		if (!sbm_regs_ok(regs)) {
+			inst->fault.ip = regs->ip;
+			inst->fault.sp = regs->sp;
+			return sbm_stop(inst, SBM_CAUSE_SEGMENT, -EFAULT);
+		}
+
+		if (sbm_prepare_entry())
+			return sbm_stop(inst, SBM_CAUSE_SIGNAL, -EINTR);
+		sbm_stay(as, &ev);
+		vector = ev.exit & SBM_EXIT_VECTOR;
+		if (ev.exit != X86_TRAP_PF || ev.apf) {
+			/* An event between two page faults */
+			last_ip = 0;
+			last_addr = 0;
+		}
+		if (ev.exit != X86_TRAP_GP)
+			int3_retries = 0;
+
+		if (unlikely(ev.exit & SBM_EXIT_FATAL))
+			panic("sbm: vector %u in ring 0 at %pS during the world switch",
+			      vector, (void *)regs->ip);
+
+		if (!(ev.exit & ~SBM_EXIT_VECTOR) && vector >= FIRST_EXTERNAL_VECTOR) {
+			/*
+			 * Acknowledged already, so hand it over as KVM does.
+			 */
+			x86_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
+			local_irq_enable();
+			continue;
+		}
+
+		/*
+		 * The host of a KVM guest has taken a page away: the "address" is a
+		 * token. Waits with interrupts off.
+		 */
+		if (unlikely(ev.apf & KVM_PV_REASON_PAGE_NOT_PRESENT))
+			kvm_async_pf_task_wait_schedule((u32)ev.cr2);
+		local_irq_enable();
+		if (unlikely(ev.apf))
+			continue;
+
+		if (vector == X86_TRAP_NMI) {
+			/* Delivered. In entry text it was faster than the fault. */
+			if (ev.exit & SBM_EXIT_SYSCALL)
+				return sbm_syscall(inst);
+			continue;
+		}
+
+		inst->fault.vector = vector;
+		inst->fault.error_code = regs->orig_ax;
+		inst->fault.ip = regs->ip;
+		inst->fault.sp = regs->sp;
+
+		if (vector == X86_TRAP_MC)
+			return sbm_stop(inst, SBM_CAUSE_MACHINE_CHECK, -EFAULT);
+		if (ev.exit & SBM_EXIT_SYSCALL)
+			return sbm_syscall(inst);
+		if (ev.exit & ~SBM_EXIT_VECTOR)
+			return sbm_internal(inst, "the entry to ring 3 failed");
+
+		switch (vector) {
+		case SBM_RETURN_VECTOR:
+			*ret = regs->ax;
+			return 0;
+
+		case X86_TRAP_PF:
+			err = sbm_page_fault(inst, ev.cr2, &last_ip, &last_addr);
+			if (err)
+				return err;
+			break;
+
+		case X86_TRAP_GP:
+			if (regs->orig_ax == SBM_INT3_ERROR_CODE ||
+			    regs->orig_ax == SBM_INT3_ERROR_CODE_QEMU) {
+				err = sbm_int3(inst, &int3_retries);
+				if (err)
+					return err;
+				break;
+			}
+			return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
+
+		case X86_TRAP_NM:
+			/* A use of dynamically enabled state leaves this set */
+			if (cpu_feature_enabled(X86_FEATURE_XFD))
+				wrmsrq(MSR_IA32_XFD_ERR, 0);
+			return sbm_stop(inst, SBM_CAUSE_FPU, -EFAULT);
+
+		default:
+			return sbm_stop(inst, sbm_exception_cause(vector), -EFAULT);
+		}
+	}
+}

@@ -1,0 +1,649 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM) on x86-64: page tables.
+ *
+ * A sandbox's tables are built of plain pages and 64-bit entries, without the
+ * kernel's page-table helpers: those keep user copies for page-table isolation
+ * in step, which do not exist here.
+ *
+ * Shared by all sandboxes, built once and never changed afterwards:
+ *
+ *   kernel image	text and thunks	ring 3, read and execute
+ *			constants	ring 3, read
+ *			switch text	ring 0, execute
+ *			entry text	absent: it is what SYSCALL would execute
+ *   gates				ring 0, the same address as in the kernel
+ *   cpu_entry_area			ring 0, by the kernel's own table: GDT, TSS,
+ *					machine check stack, buffers of the PMU
+ *
+ * Private to a sandbox: the top-level page and the window's tables.
+ *
+ * Nothing is global. Entries that map nothing are all zero.
+ */
+#include <linux/array_size.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/pfn.h>
+#include <linux/pgtable.h>
+#include <linux/preempt.h>
+#include <linux/processor.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/stackprotector.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include <asm/current.h>
+#include <asm/sbm.h>
+#include <asm/sections.h>
+#include <asm/set_memory.h>
+#include <asm/tlbflush.h>
+
+#include <sbm/sbm.h>
+#include "sandbox.h"
+
+#define SBM_TABLE	(_PAGE_PRESENT | _PAGE_RW | _PAGE_ACCESSED)
+#define SBM_READ	(_PAGE_PRESENT | _PAGE_ACCESSED | _PAGE_NX)
+#define SBM_WRITE	(SBM_READ | _PAGE_RW | _PAGE_DIRTY)
+#define SBM_EXEC	(_PAGE_PRESENT | _PAGE_ACCESSED)
+
+#define SBM_TABLE_SHIFT	9
+#define SBM_TABLE_MASK	(PTRS_PER_PTE - 1)
+
+/* The window's tables hang below one PMD page */
+static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
+
+/*
+ * The kernel's PCIDs are 1 to MAX_ASID_AVAILABLE + 1 (tlb.c), which is below
+ * 2048 with page-table isolation configured in and by a patch of this series
+ * without. User space's copies of them have bit 11 set.
+ */
+static_assert(SBM_PCID > 2048 + 1 + TLB_NR_DYN_ASIDS);
+static_assert(SBM_PCID < (1 << X86_CR3_PCID_BITS));
+
+/* Top-level table that new instances start from */
+static u64 *sbm_template;
+
+/* Shift of the level that CR3 points to */
+static unsigned int sbm_top_shift(void)
+{
+	return pgtable_l5_enabled() ? PGDIR_SHIFT : P4D_SHIFT;
+}
+
+static u64 *sbm_entry(u64 *table, unsigned long addr, unsigned int shift)
+{
+	return &table[(addr >> shift) & SBM_TABLE_MASK];
+}
+
+static u64 *sbm_table_of(u64 entry)
+{
+	return __va(entry & PTE_PFN_MASK & ~sme_me_mask);
+}
+
+static u64 sbm_table_entry(u64 *table, u64 user)
+{
+	return __sme_pa(table) | SBM_TABLE | user;
+}
+
+/*
+ * Find the entry for @addr at level @shift, with all tables above it. Tables for
+ * a sandbox (@as) are counted and accounted; shared ones (NULL) are for ever.
+ * @user is _PAGE_USER or 0 for new tables.
+ */
+static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
+		     unsigned int shift, u64 user)
+{
+	unsigned int level;
+	u64 *table = top;
+
+	for (level = sbm_top_shift(); level > shift; level -= SBM_TABLE_SHIFT) {
+		u64 *entry = sbm_entry(table, addr, level);
+
+		if (!(*entry & _PAGE_PRESENT)) {
+			struct page *page;
+
+			page = as ? sbm_alloc_page() : alloc_page(GFP_KERNEL | __GFP_ZERO);
+			if (!page)
+				return NULL;
+			if (as)
+				as->nr_tables++;
+			*entry = sbm_table_entry(page_address(page), user);
+		}
+		table = sbm_table_of(*entry);
+	}
+
+	return sbm_entry(table, addr, shift);
+}
+
+/* Free a table of level @shift and all below it; see sbm_walk() for @as */
+static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
+			    unsigned int shift)
+{
+	unsigned int i;
+
+	if (shift > PAGE_SHIFT) {
+		for (i = 0; i < PTRS_PER_PTE; i++) {
+			/* A large entry has no table; only the shared part has any */
+			if ((table[i] & _PAGE_PRESENT) && !(table[i] & _PAGE_PSE))
+				sbm_free_tables(as, sbm_table_of(table[i]),
+						shift - SBM_TABLE_SHIFT);
+		}
+	}
+
+	if (as)
+		sbm_free_page(virt_to_page(table));
+	else
+		free_page((unsigned long)table);
+}
+
+/* === What all sandboxes share === */
+
+/*
+ * What the kernel has at @addr: its frame with the encryption bit, and the bits
+ * that select the cache mode, as a 4 KiB entry has them. Never assume a linear
+ * mapping: the image may be encrypted, or split in places.
+ */
+static u64 sbm_kernel_frame(unsigned long addr, unsigned int *level)
+{
+	pte_t *pte = lookup_address(addr, level);
+	u64 frame, cache;
+
+	if (!pte || !(pte_val(*pte) & _PAGE_PRESENT))
+		return 0;
+
+	if (*level == PG_LEVEL_4K) {
+		frame = pte_val(*pte) & (PTE_PFN_MASK | sme_me_mask);
+		cache = pte_val(*pte) & _PAGE_CACHE_MASK;
+	} else {
+		unsigned long size = page_level_size(*level);
+
+		frame = pte_val(*pte) & (PTE_PFN_MASK | sme_me_mask) &
+			~(u64)_PAGE_PAT_LARGE;
+		frame += addr & (size - 1) & PAGE_MASK;
+		cache = pgprot_val(pgprot_large_2_4k(__pgprot(pte_val(*pte)))) &
+			_PAGE_CACHE_MASK;
+	}
+
+	return frame | cache;
+}
+
+struct sbm_range {
+	unsigned long	start;
+	unsigned long	end;
+};
+
+/* The hole that [@start, @end) touches, NULL if none */
+static const struct sbm_range *sbm_hole(const struct sbm_range *holes,
+					unsigned int nr, unsigned long start,
+					unsigned long end)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (start < holes[i].end && end > holes[i].start)
+			return &holes[i];
+	}
+
+	return NULL;
+}
+
+/*
+ * Map a range of the kernel image, but what lies in @holes. A 2 MiB entry is used
+ * where the kernel has one, and all of it lies in the range: what is behind the
+ * end of text or constants is given back to the page allocator.
+ */
+static int sbm_map_image(unsigned long addr, unsigned long end,
+			 const struct sbm_range *holes, unsigned int nr, u64 flags)
+{
+	unsigned int i;
+
+	/* The linker script sees to that */
+	if (WARN_ON_ONCE(!PAGE_ALIGNED(addr) || !PAGE_ALIGNED(end)))
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		if (WARN_ON_ONCE(!PAGE_ALIGNED(holes[i].start) ||
+				 !PAGE_ALIGNED(holes[i].end) ||
+				 holes[i].start < addr || holes[i].end > end))
+			return -EINVAL;
+	}
+
+	while (addr < end) {
+		const struct sbm_range *hole;
+		unsigned int shift = PAGE_SHIFT;
+		unsigned int level;
+		u64 *entry;
+		u64 frame;
+
+		hole = sbm_hole(holes, nr, addr, addr + PAGE_SIZE);
+		if (hole) {
+			addr = hole->end;
+			continue;
+		}
+
+		frame = sbm_kernel_frame(addr, &level);
+		if (!frame)
+			return -EFAULT;
+
+		if (IS_ALIGNED(addr, PMD_SIZE) && addr + PMD_SIZE <= end &&
+		    !sbm_hole(holes, nr, addr, addr + PMD_SIZE) &&
+		    level == PG_LEVEL_2M && !(frame & _PAGE_PAT)) {
+			shift = PMD_SHIFT;
+			frame |= _PAGE_PSE;
+		}
+
+		entry = sbm_walk(NULL, sbm_template, addr, shift, _PAGE_USER);
+		if (!entry)
+			return -ENOMEM;
+		*entry = frame | flags;
+		addr += 1UL << shift;
+	}
+
+	return 0;
+}
+
+static int sbm_map_text(void)
+{
+	const struct sbm_range holes[] = {
+		{ (unsigned long)__sbm_entry_start, (unsigned long)__sbm_entry_end },
+		{ (unsigned long)__sbm_switch_start, (unsigned long)__sbm_switch_end },
+	};
+	int err;
+
+	err = sbm_map_image((unsigned long)_stext & PAGE_MASK,
+			    PAGE_ALIGN((unsigned long)_etext), holes,
+			    ARRAY_SIZE(holes), SBM_EXEC | _PAGE_USER);
+	if (err)
+		return err;
+
+	return sbm_map_image((unsigned long)__sbm_switch_start,
+			     (unsigned long)__sbm_switch_end, NULL, 0, SBM_EXEC);
+}
+
+static int sbm_map_constants(void)
+{
+	/* Written during boot: data of the kernel, not constants */
+	const struct sbm_range data = {
+		(unsigned long)__start_ro_after_init,
+		(unsigned long)__end_ro_after_init,
+	};
+
+	return sbm_map_image((unsigned long)__start_rodata,
+			     (unsigned long)__end_rodata, &data, 1,
+			     SBM_READ | _PAGE_USER);
+}
+
+static int sbm_map_gates(void)
+{
+	unsigned long addr = (unsigned long)sbm_gate(0);
+	unsigned long end = (unsigned long)sbm_gate(nr_cpu_ids);
+
+	for (; addr < end; addr += PAGE_SIZE) {
+		bool idt = !(addr & (SBM_GATE_SIZE - 1));
+		unsigned int level;
+		u64 *entry;
+		u64 frame;
+
+		frame = sbm_kernel_frame(addr, &level);
+		if (!frame)
+			return -EFAULT;
+		entry = sbm_walk(NULL, sbm_template, addr, PAGE_SHIFT, 0);
+		if (!entry)
+			return -ENOMEM;
+		*entry = frame | (idt ? SBM_READ : SBM_WRITE);
+	}
+
+	return 0;
+}
+
+/*
+ * The kernel's own entry, as page-table isolation does it for user space: what
+ * lies there comes and goes (buffers of the PMU), and the processor accesses it
+ * on its own at any time.
+ */
+static int sbm_map_cpu_entry_area(void)
+{
+	pgd_t *pgd = pgd_offset_k(CPU_ENTRY_AREA_BASE);
+	u64 *entry;
+
+	entry = sbm_walk(NULL, sbm_template, CPU_ENTRY_AREA_BASE, P4D_SHIFT, 0);
+	if (!entry)
+		return -ENOMEM;
+	*entry = p4d_val(*p4d_offset(pgd, CPU_ENTRY_AREA_BASE)) & ~(u64)_PAGE_USER;
+
+	return 0;
+}
+
+int sbm_shared_create(void)
+{
+	u64 *entry;
+	int err;
+
+	sbm_template = (u64 *)get_zeroed_page(GFP_KERNEL);
+	if (!sbm_template)
+		return -ENOMEM;
+
+	/*
+	 * The image comes first: with 5 levels it shares its top-level entry with
+	 * the CPU entry area, and the entry must allow ring 3.
+	 */
+	err = sbm_map_text();
+	if (!err)
+		err = sbm_map_constants();
+	if (!err)
+		err = sbm_map_gates();
+	if (!err)
+		err = sbm_map_cpu_entry_area();
+	if (!err)
+		return 0;
+
+	/* What hangs below this entry is the kernel's. All else is ours. */
+	entry = sbm_walk(NULL, sbm_template, CPU_ENTRY_AREA_BASE, P4D_SHIFT, 0);
+	if (entry)
+		*entry = 0;
+	sbm_free_tables(NULL, sbm_template, sbm_top_shift());
+	sbm_template = NULL;
+
+	return err;
+}
+
+/* === The window === */
+
+int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
+		 u64 flags)
+{
+	u64 *entry = sbm_walk(as, as->top, addr, PAGE_SHIFT, _PAGE_USER);
+
+	if (!entry)
+		return -ENOMEM;
+
+	*entry = __sme_set(PFN_PHYS(page_to_pfn(page))) | flags | _PAGE_USER;
+
+	return 0;
+}
+
+/*
+ * Take @nr pages of address space and a guard page behind them. There is one
+ * before them already.
+ */
+static unsigned long sbm_window_take(struct arch_sbm *as, unsigned long nr)
+{
+	unsigned long addr = as->next;
+
+	if ((SBM_WINDOW_END - addr) >> PAGE_SHIFT < nr + 1)
+		return 0;
+	as->next = addr + (nr + 1) * PAGE_SIZE;
+
+	return addr;
+}
+
+int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
+		 unsigned int prot, unsigned long *addr)
+{
+	u64 flags = prot & SBM_PROT_WRITE ? SBM_WRITE : SBM_READ;
+	unsigned long start = sbm_window_take(as, nr);
+	unsigned int i;
+	int err;
+
+	if (!start)
+		return -ENOSPC;
+
+	/*
+	 * What is mapped if this fails half way stays so until the instance is
+	 * destroyed: it is poisoned, and nothing runs in it any more.
+	 */
+	for (i = 0; i < nr; i++) {
+		err = sbm_map_page(as, start + i * PAGE_SIZE, pages[i], flags);
+		if (err)
+			return err;
+	}
+	*addr = start;
+
+	return 0;
+}
+
+/* A zeroed page of the instance at @addr */
+static struct page *sbm_own_page(struct arch_sbm *as, unsigned long addr)
+{
+	struct page *page = sbm_alloc_page();
+
+	if (!page)
+		return NULL;
+	as->own[as->nr_own++] = page;
+
+	return sbm_map_page(as, addr, page, SBM_WRITE) ? NULL : page;
+}
+
+/*
+ * Compiled code reads some per-CPU variables through GS on its own: the stack
+ * protector's canary, the preemption counter, current. Private pages stand in
+ * for those that hold them, at the same offset from the GS base of the sandbox;
+ * every other access through GS faults.
+ *
+ * The preemption counter is never 0, so nothing tries to call the scheduler.
+ * Pointers lead to pages of zeroes.
+ */
+static int sbm_create_shadow(struct arch_sbm *as)
+{
+	const unsigned long preempt = (unsigned long)&X86_PCPU_PREEMPT_COUNT;
+#ifdef CONFIG_STACKPROTECTOR
+	const unsigned long canary = (unsigned long)&X86_PCPU_CANARY;
+#else
+	const unsigned long canary = preempt;
+#endif
+	const unsigned long task = (unsigned long)&X86_PCPU_CURRENT;
+	const unsigned long self = (unsigned long)&this_cpu_off;
+	const unsigned long hot[] = { canary, preempt, task };
+	unsigned long nr_zero = DIV_ROUND_UP(sizeof(struct task_struct), PAGE_SIZE);
+	unsigned long low = ULONG_MAX, high = 0;
+	unsigned long shadow, zero;
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(hot); i++) {
+		low = min(low, hot[i] & PAGE_MASK);
+		high = max(high, hot[i] & PAGE_MASK);
+	}
+
+	shadow = sbm_window_take(as, ((high - low) >> PAGE_SHIFT) + 1);
+	zero = sbm_window_take(as, nr_zero);
+	if (!shadow || !zero)
+		return -ENOSPC;
+
+	for (i = 0; i < nr_zero; i++) {
+		if (sbm_map_page(as, zero + i * PAGE_SIZE, ZERO_PAGE(0), SBM_READ))
+			return -ENOMEM;
+	}
+
+	as->gsbase = shadow - low;
+
+	for (i = 0; i < ARRAY_SIZE(hot); i++) {
+		unsigned long base = hot[i] & PAGE_MASK;
+		struct page *page;
+		void *p;
+
+		for (j = 0; j < i; j++) {
+			if ((hot[j] & PAGE_MASK) == base)
+				break;
+		}
+		if (j < i)
+			continue;
+
+		page = sbm_own_page(as, base + as->gsbase);
+		if (!page)
+			return -ENOMEM;
+
+		p = page_address(page);
+		if (IS_ENABLED(CONFIG_STACKPROTECTOR) &&
+		    (canary & PAGE_MASK) == base)
+			*(unsigned long *)(p + offset_in_page(canary)) =
+				get_random_long();
+		if ((preempt & PAGE_MASK) == base)
+			*(typeof(X86_PCPU_PREEMPT_COUNT) __force *)
+				(p + offset_in_page(preempt)) =
+				PREEMPT_NEED_RESCHED | 1;
+		if ((task & PAGE_MASK) == base)
+			*(unsigned long *)(p + offset_in_page(task)) = zero;
+		if ((self & PAGE_MASK) == base)
+			*(unsigned long *)(p + offset_in_page(self)) = zero;
+	}
+
+	return 0;
+}
+
+static int sbm_create_stack(struct arch_sbm *as, size_t size)
+{
+	unsigned long addr = sbm_window_take(as, size >> PAGE_SHIFT);
+
+	if (!addr)
+		return -ENOSPC;
+
+	as->stack_low = addr;
+	as->stack_high = addr + size;
+	for (; addr < as->stack_high; addr += PAGE_SIZE) {
+		if (!sbm_own_page(as, addr))
+			return -ENOMEM;
+	}
+
+	return 0;
+}
+
+struct arch_sbm *arch_sbm_create(size_t stack_size)
+{
+	/* The shadow has one page per hot variable at most */
+	unsigned int max_own = (stack_size >> PAGE_SHIFT) + 3;
+	struct arch_sbm *as;
+	struct page *page;
+	int err = -ENOMEM;
+
+	as = kzalloc(sizeof(*as), GFP_KERNEL_ACCOUNT);
+	if (!as)
+		return ERR_PTR(-ENOMEM);
+
+	as->own = kcalloc(max_own, sizeof(*as->own), GFP_KERNEL_ACCOUNT);
+	page = sbm_alloc_page();
+	if (page)
+		as->top = page_address(page);
+	if (!as->own || !page)
+		goto out_destroy;
+
+	memcpy(as->top, sbm_template, PAGE_SIZE);
+	as->nr_tables = 1;
+	as->next = SBM_WINDOW_START + PAGE_SIZE;
+
+	err = sbm_create_shadow(as);
+	if (!err)
+		err = sbm_create_stack(as, stack_size);
+	if (err)
+		goto out_destroy;
+
+	return as;
+
+out_destroy:
+	arch_sbm_destroy(as);
+	return ERR_PTR(err);
+}
+
+void arch_sbm_destroy(struct arch_sbm *as)
+{
+	unsigned int i;
+	u64 *entry;
+
+	if (as->top) {
+		entry = sbm_entry(as->top, SBM_WINDOW_START, sbm_top_shift());
+		if (*entry & _PAGE_PRESENT)
+			sbm_free_tables(as, sbm_table_of(*entry),
+					sbm_top_shift() - SBM_TABLE_SHIFT);
+		sbm_free_page(virt_to_page(as->top));
+	}
+
+	for (i = 0; i < as->nr_own; i++) {
+		clear_page(page_address(as->own[i]));
+		sbm_free_page(as->own[i]);
+	}
+
+	kfree(as->own);
+	kfree_sensitive(as);
+}
+
+unsigned long sbm_top_pa(const struct arch_sbm *as)
+{
+	return __sme_pa(as->top);
+}
+
+/*
+ * What ring 3 may do at @addr: the combined rights of all levels, as the
+ * processor combines them. False if nothing is mapped.
+ */
+bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,
+		u64 *pfn)
+{
+	u64 allow = _PAGE_USER | _PAGE_RW;
+	unsigned int shift;
+	u64 *table = as->top;
+	u64 nx = 0;
+
+	for (shift = sbm_top_shift();; shift -= SBM_TABLE_SHIFT) {
+		u64 entry = READ_ONCE(*sbm_entry(table, addr, shift));
+
+		if (!(entry & _PAGE_PRESENT))
+			return false;
+
+		allow &= entry;
+		nx |= entry & _PAGE_NX;
+
+		if (shift == PAGE_SHIFT || (entry & _PAGE_PSE && shift <= PUD_SHIFT)) {
+			u64 frame = entry & PTE_PFN_MASK & ~sme_me_mask;
+
+			frame &= ~((1ULL << shift) - 1);
+			*rights = allow | nx | (entry & _PAGE_GLOBAL);
+			*pfn = (frame + (addr & ((1ULL << shift) - 1))) >> PAGE_SHIFT;
+			return true;
+		}
+		table = sbm_table_of(entry);
+	}
+}
+
+/* === Hooks for the generic part === */
+
+static bool sbm_is_entry_text(unsigned long addr)
+{
+	return (addr >= (unsigned long)__sbm_entry_start &&
+		addr < (unsigned long)__sbm_entry_end) ||
+	       (addr >= (unsigned long)__sbm_switch_start &&
+		addr < (unsigned long)__sbm_switch_end);
+}
+
+const char *arch_sbm_target_reason(unsigned long target)
+{
+	if (sbm_is_entry_text(target))
+		return "entry code cannot be called";
+	if (target >= (unsigned long)_stext && target < (unsigned long)_etext)
+		return NULL;
+	if (is_module_text_address(target))
+		return "its text is in a module, only the kernel image gets strong isolation";
+
+	return "it is not text of the kernel image";
+}
+
+bool arch_sbm_may_map(unsigned long addr, bool write)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address(addr, &level);
+
+	if (!pte || !(pte_val(*pte) & _PAGE_PRESENT))
+		return false;
+
+	/*
+	 * The sandbox maps everything write-back and encrypted. Two mappings of one
+	 * page must not differ in that.
+	 */
+	if ((pte_val(*pte) & (_PAGE_PWT | _PAGE_PCD)) ||
+	    (pte_val(*pte) & (level == PG_LEVEL_4K ? _PAGE_PAT : _PAGE_PAT_LARGE)) ||
+	    (sme_me_mask && !(pte_val(*pte) & sme_me_mask)))
+		return false;
+
+	return !write || (pte_val(*pte) & _PAGE_RW);
+}
