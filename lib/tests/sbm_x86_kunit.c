@@ -1,0 +1,3054 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite sbm_x86: what ring 3 must not be able to do.
+ *
+ * The attacks are machine code that runs as the target of a sandbox. Nothing
+ * here may be called by the kernel itself, except to ask an attack where its
+ * instruction is (see DEFINE_ATTACK()).
+ */
+#include <kunit/test.h>
+#include <linux/align.h>
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/cpu.h>
+#include <linux/cpufeature.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/kernel.h>
+#include <linux/linkage.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/nmi.h>
+#include <linux/objtool.h>
+#include <linux/percpu.h>
+#include <linux/perf_event.h>
+#include <linux/printk.h>
+#include <linux/processor.h>
+#include <linux/sbm.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/stringify.h>
+#include <linux/sync_core.h>
+#include <linux/vmalloc.h>
+
+#include <asm/apic.h>
+#include <asm/cpu_entry_area.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/fpu/api.h>
+#include <asm/msr.h>
+#include <asm/pkru.h>
+#include <asm/proto.h>
+#include <asm/sbm.h>
+#include <asm/sections.h>
+#include <asm/segment.h>
+#include <asm/special_insns.h>
+#include <asm/text-patching.h>
+#include <asm/tlbflush.h>
+#include <asm/trap_pf.h>
+#include <asm/trapnr.h>
+
+#include "sbm_kunit.h"
+
+/* The only vector that ring 3 can raise without a fault: it ends the call */
+#define RETURN_VECTOR	24
+
+/* Not canonical with 4 and with 5 levels of page tables */
+#define NON_CANONICAL	0x8000000000000000UL
+
+/* Error codes of page faults from ring 3 */
+#define PF_READ		X86_PF_USER
+#define PF_WROTE	(X86_PF_USER | X86_PF_WRITE)
+#define PF_EXEC		(X86_PF_USER | X86_PF_INSTR)
+#define PF_PRESENT	X86_PF_PROT
+
+#define ANY		(-1L)
+
+/*
+ * What an attack gets: the address of a copy of this. @started is set by each
+ * attack, but no attack may ever bring that home unless it returns cleanly.
+ */
+struct attack_args {
+	unsigned long	addr;
+	unsigned long	started;
+	unsigned long	value;
+	unsigned char	canary[104];
+};
+
+static_assert(offsetof(struct attack_args, addr) == 0);
+static_assert(offsetof(struct attack_args, started) == 8);
+static_assert(offsetof(struct attack_args, value) == 16);
+
+/*
+ * Define an attack: the target starts with &struct attack_args in RDI, @addr in
+ * RSI and @value in RCX, and returns 0 if it gets through. Label 1 in @body is
+ * where the instruction pointer must be found when it is stopped. Called by the
+ * kernel with NULL, an attack only returns that address (kernel text fits into an
+ * int).
+ */
+#define DEFINE_ATTACK(name, body)					\
+static noinline __naked int attack_##name(void *data)			\
+{									\
+	asm volatile("test %rdi, %rdi\n\t"				\
+		     "jz 9f\n\t"					\
+		     "movq $1, 8(%rdi)\n\t"				\
+		     "mov (%rdi), %rsi\n\t"				\
+		     "mov 16(%rdi), %rcx\n\t"				\
+		     body "\n\t"					\
+		     "xor %eax, %eax\n\t"				\
+		     ASM_RET						\
+		     "9: lea 1b(%rip), %rax\n\t"			\
+		     ASM_RET);						\
+}									\
+STACK_FRAME_NON_STANDARD(attack_##name)
+
+/* Where an attack's instruction is */
+static unsigned long insn_of(sbm_func attack)
+{
+	return (long)attack(NULL);
+}
+
+/*
+ * State of the CPU that no sandbox may change.
+ */
+struct cpu_state {
+	unsigned long	cr0;
+	unsigned long	cr4;
+	unsigned long	dr7;
+	unsigned long	idt;
+	unsigned long	fs_base;
+	unsigned long	user_gs_base;
+	u32		pkru;
+	u16		ds;
+	u16		es;
+	u16		fs;
+	u16		gs;
+	u16		ss;
+};
+
+static unsigned long read_base(u32 msr)
+{
+	u32 low, high;
+
+	rdmsr(msr, low, high);
+
+	return (u64)high << 32 | low;
+}
+
+static void write_base(u32 msr, unsigned long base)
+{
+	wrmsr(msr, (u32)base, base >> 32);
+}
+
+static void read_cpu_state(struct cpu_state *s)
+{
+	struct desc_ptr idt;
+
+	memset(s, 0, sizeof(*s));
+	preempt_disable();
+	store_idt(&idt);
+	s->idt = idt.address;
+	s->cr0 = read_cr0();
+	s->cr4 = __read_cr4();
+	/* LE, GE and the bit that is always set differ between CPUs */
+	s->dr7 = native_get_debugreg(7) & ~0x700UL;
+	s->fs_base = read_base(MSR_FS_BASE);
+	s->user_gs_base = read_base(MSR_KERNEL_GS_BASE);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		s->pkru = read_pkru();
+	savesegment(ds, s->ds);
+	savesegment(es, s->es);
+	savesegment(fs, s->fs);
+	savesegment(gs, s->gs);
+	savesegment(ss, s->ss);
+	preempt_enable();
+}
+
+/*
+ * Give this thread values that are seen to be lost. The scheduler keeps them
+ * for the thread like any user's.
+ */
+static void plant_cpu_state(void)
+{
+	write_base(MSR_FS_BASE, 0x123456000UL);
+	write_base(MSR_KERNEL_GS_BASE, 0x654321000UL);
+	loadsegment(ds, __USER_DS);
+	loadsegment(es, __USER_DS);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		write_pkru(0xffffffff);
+}
+
+static void restore_cpu_state(const struct cpu_state *s)
+{
+	write_base(MSR_FS_BASE, s->fs_base);
+	write_base(MSR_KERNEL_GS_BASE, s->user_gs_base);
+	loadsegment(ds, s->ds);
+	loadsegment(es, s->es);
+	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
+		write_pkru(s->pkru);
+}
+
+static void expect_same_cpu_state(struct kunit *test, const struct cpu_state *a)
+{
+	unsigned long flags, gs_base, kernel_gs_base, cr3, pgd;
+	struct cpu_state b;
+
+	read_cpu_state(&b);
+	KUNIT_EXPECT_EQ(test, a->cr0, b.cr0);
+	KUNIT_EXPECT_EQ(test, a->cr4, b.cr4);
+	KUNIT_EXPECT_EQ(test, a->dr7, b.dr7);
+	KUNIT_EXPECT_EQ(test, a->idt, b.idt);
+	KUNIT_EXPECT_EQ(test, a->fs_base, b.fs_base);
+	KUNIT_EXPECT_EQ(test, a->user_gs_base, b.user_gs_base);
+	KUNIT_EXPECT_EQ(test, a->pkru, b.pkru);
+	KUNIT_EXPECT_EQ(test, a->ds, b.ds);
+	KUNIT_EXPECT_EQ(test, a->es, b.es);
+	KUNIT_EXPECT_EQ(test, a->fs, b.fs);
+	KUNIT_EXPECT_EQ(test, a->gs, b.gs);
+	/*
+	 * An event in ring 3 leaves 0, which is fine while the kernel runs, but
+	 * must not get to SYSRET on AMD processors.
+	 */
+	if (b.ss || boot_cpu_has_bug(X86_BUG_SYSRET_SS_ATTRS))
+		KUNIT_EXPECT_EQ(test, b.ss, __KERNEL_DS);
+
+	flags = native_save_fl();
+	KUNIT_EXPECT_EQ(test, flags & (X86_EFLAGS_IF | X86_EFLAGS_DF |
+				       X86_EFLAGS_TF | X86_EFLAGS_NT |
+				       X86_EFLAGS_AC | X86_EFLAGS_IOPL),
+			X86_EFLAGS_IF);
+
+	preempt_disable();
+	gs_base = read_base(MSR_GS_BASE);
+	kernel_gs_base = cpu_kernelmode_gs_base(raw_smp_processor_id());
+	cr3 = read_cr3_pa();
+	pgd = __pa(this_cpu_read(cpu_tlbstate.loaded_mm)->pgd);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, gs_base, kernel_gs_base);
+	KUNIT_EXPECT_EQ(test, cr3, pgd);
+	KUNIT_EXPECT_EQ(test, preempt_count(), 0);
+}
+
+/**
+ * struct arena - a sandbox that is attacked from inside
+ * @sbm:       The instance.
+ * @layout:    Its addresses.
+ * @plain:     A page of the caller's, which @in is a copy of.
+ * @canary:    A page of the caller's, which the target may write through @out.
+ * @in:	       Read-only page in the sandbox.
+ * @out:       Writable page in the sandbox.
+ * @page:      A page that has nothing to do with the sandbox.
+ * @vmalloced: The same from vmalloc().
+ */
+struct arena {
+	struct sbm		sbm;
+	struct x86_sbm_layout	layout;
+	u8			*plain;
+	u8			*canary;
+	u8			*in;
+	u8			*out;
+	u8			*page;
+	u8			*vmalloced;
+};
+
+static struct arena *open_arena(struct kunit *test)
+{
+	struct arena *a;
+
+	a = kunit_kzalloc(test, sizeof(*a), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	a->plain = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	a->canary = kunit_kmalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, a->plain);
+	KUNIT_ASSERT_NOT_NULL(test, a->canary);
+	memset(a->plain, 0x11, PAGE_SIZE);
+	memset(a->canary, 0xa5, PAGE_SIZE);
+
+	init_at_least(test, &a->sbm, SBM_ISOLATION_STRONG);
+	a->in = SBM_COPY_IN(&a->sbm, a->plain, PAGE_SIZE);
+	a->out = SBM_COPY_OUT(&a->sbm, a->canary, PAGE_SIZE);
+	KUNIT_EXPECT_NOT_NULL(test, a->in);
+	KUNIT_EXPECT_NOT_NULL(test, a->out);
+	KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&a->sbm, &a->layout));
+
+	return a;
+}
+
+static void close_arena(struct kunit *test, struct arena *a)
+{
+	sbm_destroy(&a->sbm);
+	kunit_kfree(test, a->plain);
+	kunit_kfree(test, a->canary);
+	kunit_kfree(test, a);
+}
+
+/**
+ * struct want - how an attack must end
+ * @causes:	Bit mask of causes, one of which is right.
+ * @vector:	Exception vector, or ANY.
+ * @error_code:	Error code, or ANY.
+ * @address:	Address that was touched, or ANY.
+ * @ip:		Instruction pointer, or ANY.
+ */
+struct want {
+	unsigned long	causes;
+	long		vector;
+	long		error_code;
+	unsigned long	address;
+	unsigned long	ip;
+};
+
+/* A clean call, to see that everything still works */
+static noinline int add_one(void *data)
+{
+	return *(int *)data + 1;
+}
+
+static void expect_next_call_works(struct kunit *test)
+{
+	struct sbm sbm;
+	int value = 41;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, 42,
+			sbm_exec(&sbm, add_one,
+				 SBM_COPY_IN(&sbm, &value, sizeof(value))));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_NULL(test, sbm_fault(&sbm));
+	sbm_destroy(&sbm);
+}
+
+static void init_args(struct attack_args *args, unsigned long addr,
+		      unsigned long value)
+{
+	memset(args, 0x3c, sizeof(*args));
+	args->addr = addr;
+	args->started = 0;
+	args->value = value;
+}
+
+/* How a page fault's address was accessed, by the error code */
+static enum sbm_access access_of(const struct sbm_fault *fault)
+{
+	if (fault->cause != SBM_CAUSE_PAGE_FAULT)
+		return SBM_ACCESS_NONE;
+	if (fault->error_code & X86_PF_INSTR)
+		return SBM_ACCESS_EXEC;
+	if (fault->error_code & X86_PF_WRITE)
+		return SBM_ACCESS_WRITE;
+
+	return SBM_ACCESS_READ;
+}
+
+/*
+ * Run @attack, which must be stopped as @want says, and must not leave a trace
+ * in the caller's buffers or in the CPU. @what is for messages.
+ */
+static void expect_stop(struct kunit *test, struct arena *a, sbm_func attack,
+			struct attack_args *args, const struct want *want,
+			const char *what)
+{
+	struct attack_args before = *args;
+	const struct sbm_fault *fault;
+	struct cpu_state original, planted;
+	struct attack_args *inside;
+	int ret;
+
+	inside = SBM_COPY_INOUT(&a->sbm, args, sizeof(*args));
+	KUNIT_EXPECT_NOT_NULL(test, inside);
+
+	read_cpu_state(&original);
+	plant_cpu_state();
+	read_cpu_state(&planted);
+	ret = sbm_exec(&a->sbm, attack, inside);
+	expect_same_cpu_state(test, &planted);
+	restore_cpu_state(&original);
+
+	KUNIT_EXPECT_EQ_MSG(test, ret, -EFAULT, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, sbm_error(&a->sbm), -EFAULT, "%s", what);
+	KUNIT_EXPECT_MEMEQ_MSG(test, args, &before, sizeof(before), "%s", what);
+	KUNIT_EXPECT_EQ(test, a->canary[0], 0xa5);
+	KUNIT_EXPECT_NULL(test, memchr_inv(a->canary, 0xa5, PAGE_SIZE));
+	KUNIT_EXPECT_NULL(test, memchr_inv(a->plain, 0x11, PAGE_SIZE));
+
+	fault = sbm_fault(&a->sbm);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, fault, "%s", what);
+	if (!fault)
+		return;
+
+	KUNIT_EXPECT_TRUE_MSG(test, want->causes & BIT(fault->cause),
+			      "%s: cause %d", what, fault->cause);
+	if (want->vector != ANY)
+		KUNIT_EXPECT_EQ_MSG(test, fault->vector, want->vector, "%s",
+				    what);
+	if (want->error_code != ANY)
+		KUNIT_EXPECT_EQ_MSG(test, (long)fault->error_code,
+				    want->error_code, "%s", what);
+	if (want->address != ANY)
+		KUNIT_EXPECT_EQ_MSG(test, fault->address, want->address, "%s",
+				    what);
+	if (want->ip != ANY)
+		KUNIT_EXPECT_EQ_MSG(test, fault->ip, want->ip, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, fault->access, access_of(fault), "%s", what);
+
+	/* A stopped instance runs nothing more */
+	KUNIT_EXPECT_EQ(test, sbm_exec(&a->sbm, attack, inside), -EFAULT);
+	KUNIT_EXPECT_EQ(test, args->started, before.started);
+}
+
+/* Run @attack, which must return 0 and leave no trace in the CPU */
+static void expect_return(struct kunit *test, struct arena *a, sbm_func attack,
+			  struct attack_args *args, const char *what)
+{
+	const struct sbm_fault *fault;
+	struct cpu_state original, planted;
+	struct attack_args *inside;
+	int ret;
+
+	inside = SBM_COPY_INOUT(&a->sbm, args, sizeof(*args));
+	read_cpu_state(&original);
+	plant_cpu_state();
+	read_cpu_state(&planted);
+	ret = sbm_exec(&a->sbm, attack, inside);
+	expect_same_cpu_state(test, &planted);
+	restore_cpu_state(&original);
+
+	fault = sbm_fault(&a->sbm);
+	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "%s: cause %d vector %d", what,
+			    fault ? fault->cause : 0, fault ? fault->vector : 0);
+	KUNIT_EXPECT_EQ_MSG(test, sbm_error(&a->sbm), 0, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, args->started, 1, "%s", what);
+}
+
+DEFINE_ATTACK(read, "1: movzbl (%rsi), %eax");
+DEFINE_ATTACK(write, "1: movb $0x5a, (%rsi)");
+DEFINE_ATTACK(read_through_gs, "wrgsbase %rsi\n1: movzbl %gs:0, %eax");
+DEFINE_ATTACK(execute, "push %rsi\n\t" ASM_RET "1:");
+
+/*
+ * Addresses that are attacked
+ */
+
+/* How an address is mapped in the sandbox */
+enum mapping {
+	ABSENT,
+	SUPERVISOR,
+	READABLE,
+	WRITABLE,
+	TEXT,
+	NOT_CANONICAL,
+};
+
+struct aim {
+	const char	*name;
+	unsigned long	(*address)(const struct arena *a);
+	enum mapping	mapping;
+	/* The kernel can look whether the memory changes */
+	bool		peek;
+};
+
+static int kernel_data = 0x12345678;
+static int kernel_bss;
+static int kernel_constant_after_init __ro_after_init = 0x12345678;
+static const int kernel_constant = 0x12345678;
+static DEFINE_PER_CPU(int, kernel_per_cpu) = 0x12345678;
+
+static unsigned long before_input(const struct arena *a)
+{
+	return (unsigned long)a->in - 1;
+}
+
+static unsigned long past_input(const struct arena *a)
+{
+	return (unsigned long)a->in + PAGE_SIZE;
+}
+
+static unsigned long before_output(const struct arena *a)
+{
+	return (unsigned long)a->out - 1;
+}
+
+static unsigned long past_output(const struct arena *a)
+{
+	return (unsigned long)a->out + PAGE_SIZE;
+}
+
+static unsigned long input(const struct arena *a)
+{
+	return (unsigned long)a->in + 5;
+}
+
+static unsigned long output(const struct arena *a)
+{
+	return (unsigned long)a->out + 5;
+}
+
+static unsigned long own_stack(const struct arena *a)
+{
+	return a->layout.stack_low;
+}
+
+static unsigned long below_stack(const struct arena *a)
+{
+	return a->layout.stack_low - 1;
+}
+
+static unsigned long above_stack(const struct arena *a)
+{
+	return a->layout.stack_high;
+}
+
+static unsigned long data(const struct arena *a)
+{
+	return (unsigned long)&kernel_data;
+}
+
+static unsigned long bss(const struct arena *a)
+{
+	return (unsigned long)&kernel_bss;
+}
+
+static unsigned long ro_after_init(const struct arena *a)
+{
+	return (unsigned long)&kernel_constant_after_init;
+}
+
+static unsigned long rodata(const struct arena *a)
+{
+	return (unsigned long)&kernel_constant;
+}
+
+static unsigned long text(const struct arena *a)
+{
+	return (unsigned long)add_one;
+}
+
+static unsigned long per_cpu_data(const struct arena *a)
+{
+	return (unsigned long)raw_cpu_ptr(&kernel_per_cpu);
+}
+
+static unsigned long task_struct(const struct arena *a)
+{
+	return (unsigned long)current->comm;
+}
+
+static unsigned long kernel_stack(const struct arena *a)
+{
+	return (unsigned long)end_of_stack(current);
+}
+
+static unsigned long top_table(const struct arena *a)
+{
+	return a->layout.top_table;
+}
+
+static unsigned long gate_idt(const struct arena *a)
+{
+	return a->layout.gate_idt;
+}
+
+static unsigned long gate_state(const struct arena *a)
+{
+	return a->layout.gate_state;
+}
+
+static unsigned long gate_event(const struct arena *a)
+{
+	return a->layout.gate_event;
+}
+
+static unsigned long gate_nmi(const struct arena *a)
+{
+	return a->layout.gate_nmi;
+}
+
+static unsigned long direct_map(const struct arena *a)
+{
+	return (unsigned long)a->page;
+}
+
+/* The page behind @a->out, where the kernel sees it */
+static unsigned long own_page_in_direct_map(const struct arena *a)
+{
+	u64 rights, pfn;
+
+	if (!x86_sbm_test_lookup(&a->sbm, (unsigned long)a->out, &rights, &pfn))
+		return 0;
+
+	return (unsigned long)__va(PFN_PHYS(pfn));
+}
+
+static unsigned long caller_buffer(const struct arena *a)
+{
+	return (unsigned long)a->canary;
+}
+
+static unsigned long null_pointer(const struct arena *a)
+{
+	return 0;
+}
+
+static unsigned long user_space(const struct arena *a)
+{
+	return 0x1000;
+}
+
+static unsigned long end_of_user_space(const struct arena *a)
+{
+	return TASK_SIZE_MAX - PAGE_SIZE;
+}
+
+static unsigned long non_canonical(const struct arena *a)
+{
+	return NON_CANONICAL;
+}
+
+static unsigned long entry_text(const struct arena *a)
+{
+	return (unsigned long)entry_SYSCALL_64;
+}
+
+static unsigned long entry_text_start(const struct arena *a)
+{
+	return (unsigned long)__entry_text_start;
+}
+
+static unsigned long entry_text_end(const struct arena *a)
+{
+	return (unsigned long)__entry_text_end - 1;
+}
+
+static unsigned long switch_text(const struct arena *a)
+{
+	return (unsigned long)__sbm_switch_start;
+}
+
+static unsigned long switch_text_end(const struct arena *a)
+{
+	return (unsigned long)__sbm_switch_end - 1;
+}
+
+static unsigned long kernel_idt(const struct arena *a)
+{
+	return CPU_ENTRY_AREA_RO_IDT;
+}
+
+static unsigned long kernel_gdt(const struct arena *a)
+{
+	return (unsigned long)get_cpu_gdt_ro(raw_smp_processor_id());
+}
+
+static unsigned long kernel_tss(const struct arena *a)
+{
+	return (unsigned long)&get_cpu_entry_area(raw_smp_processor_id())->tss;
+}
+
+static unsigned long vmalloc_area(const struct arena *a)
+{
+	return (unsigned long)a->vmalloced;
+}
+
+static unsigned long module_area(const struct arena *a)
+{
+	return MODULES_VADDR;
+}
+
+static unsigned long vsyscall_page(const struct arena *a)
+{
+	return VSYSCALL_ADDR;
+}
+
+static unsigned long window_end(const struct arena *a)
+{
+	return a->layout.window_end - 1;
+}
+
+static const struct aim aims[] = {
+	{ "byte before read-only buffer", before_input, ABSENT },
+	{ "first byte past read-only buffer", past_input, ABSENT },
+	{ "byte before writable buffer", before_output, ABSENT },
+	{ "first byte past writable buffer", past_output, ABSENT },
+	{ "read-only buffer", input, READABLE },
+	{ "writable buffer", output, WRITABLE },
+	{ "own stack", own_stack, WRITABLE },
+	{ "byte below the stack", below_stack, ABSENT },
+	{ "first byte above the stack", above_stack, ABSENT },
+	{ "end of the window", window_end, ABSENT },
+	{ "kernel data", data, ABSENT, true },
+	{ "kernel bss", bss, ABSENT, true },
+	{ "ro_after_init", ro_after_init, ABSENT, true },
+	{ "rodata", rodata, READABLE, true },
+	{ "kernel text", text, TEXT, true },
+	{ "per-CPU data", per_cpu_data, ABSENT, true },
+	{ "current", task_struct, ABSENT, true },
+	{ "kernel stack", kernel_stack, ABSENT, true },
+	{ "own top-level page table", top_table, ABSENT, true },
+	{ "IDT of the gate", gate_idt, SUPERVISOR, true },
+	{ "state of the gate", gate_state, SUPERVISOR },
+	{ "event stack of the gate", gate_event, SUPERVISOR },
+	{ "NMI stack of the gate", gate_nmi, SUPERVISOR },
+	{ "direct map", direct_map, ABSENT, true },
+	{ "direct map of own buffer", own_page_in_direct_map, ABSENT, true },
+	{ "caller's own buffer", caller_buffer, ABSENT, true },
+	{ "NULL", null_pointer, ABSENT },
+	{ "user space", user_space, ABSENT },
+	{ "end of user space", end_of_user_space, ABSENT },
+	{ "non-canonical address", non_canonical, NOT_CANONICAL },
+	{ "system call entry", entry_text, ABSENT, true },
+	{ "start of entry text", entry_text_start, ABSENT, true },
+	{ "end of entry text", entry_text_end, ABSENT, true },
+	{ "world switch", switch_text, SUPERVISOR, true },
+	{ "end of world switch", switch_text_end, SUPERVISOR, true },
+	{ "kernel IDT", kernel_idt, SUPERVISOR, true },
+	{ "kernel GDT", kernel_gdt, SUPERVISOR, true },
+	{ "kernel TSS", kernel_tss, SUPERVISOR },
+	{ "vmalloc area", vmalloc_area, ABSENT, true },
+	{ "module area", module_area, ABSENT },
+	{ "vsyscall page", vsyscall_page, ABSENT },
+};
+
+KUNIT_ARRAY_PARAM_DESC(aim, aims, name);
+
+/* One way to touch an address, and the error code if nothing is mapped there */
+struct touch {
+	const char	*name;
+	sbm_func	func;
+	unsigned long	error_code;
+};
+
+static const struct touch touches[] = {
+	{ "read", attack_read, PF_READ },
+	{ "read through GS", attack_read_through_gs, PF_READ },
+	{ "write", attack_write, PF_WROTE },
+	{ "execute", attack_execute, PF_EXEC },
+};
+
+static bool touch_is_allowed(const struct aim *aim, const struct touch *touch)
+{
+	switch (aim->mapping) {
+	case READABLE:
+	case TEXT:
+		return touch->error_code == PF_READ;
+	case WRITABLE:
+		return touch->error_code != PF_EXEC;
+	default:
+		return false;
+	}
+}
+
+static void touch_one(struct kunit *test, const struct aim *aim,
+		      const struct touch *touch, u8 *page, u8 *vmalloced)
+{
+	struct arena *a = open_arena(test);
+	struct attack_args args;
+	u8 before = 0;
+	unsigned long addr;
+	struct want want;
+
+	a->page = page;
+	a->vmalloced = vmalloced;
+	addr = aim->address(a);
+	init_args(&args, addr, 0);
+	if (aim->peek)
+		before = READ_ONCE(*(u8 *)addr);
+
+	if (touch_is_allowed(aim, touch)) {
+		expect_return(test, a, touch->func, &args, touch->name);
+	} else {
+		want.causes = BIT(SBM_CAUSE_PAGE_FAULT);
+		want.vector = X86_TRAP_PF;
+		want.error_code = touch->error_code;
+		want.address = addr;
+		want.ip = touch->error_code == PF_EXEC ? addr :
+							 insn_of(touch->func);
+		if (aim->mapping == NOT_CANONICAL) {
+			want.causes = BIT(SBM_CAUSE_PROTECTION);
+			want.vector = X86_TRAP_GP;
+			want.error_code = 0;
+			want.address = 0;
+			/* At RET or behind it, at WRGSBASE */
+			if (touch->func == attack_execute ||
+			    touch->func == attack_read_through_gs)
+				want.ip = ANY;
+		} else if (aim->mapping != ABSENT) {
+			want.error_code |= PF_PRESENT;
+		}
+		expect_stop(test, a, touch->func, &args, &want, touch->name);
+	}
+
+	if (aim->peek)
+		KUNIT_EXPECT_EQ_MSG(test, before, READ_ONCE(*(u8 *)addr), "%s",
+				    touch->name);
+	close_arena(test, a);
+}
+
+/*
+ * Reads, writes and jumps end where the tables say so, with the right report,
+ * and what was aimed at does not change.
+ */
+static void memory_is_out_of_reach(struct kunit *test)
+{
+	const struct aim *aim = test->param_value;
+	u8 *page, *vmalloced;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+
+	page = (u8 *)get_zeroed_page(GFP_KERNEL);
+	vmalloced = vzalloc(PAGE_SIZE);
+	KUNIT_EXPECT_NOT_NULL(test, page);
+	KUNIT_EXPECT_NOT_NULL(test, vmalloced);
+	if (page && vmalloced) {
+		for (i = 0; i < ARRAY_SIZE(touches); i++) {
+			/* Running kernel text is what targets do */
+			if (aim->mapping == TEXT &&
+			    touches[i].error_code == PF_EXEC)
+				continue;
+			touch_one(test, aim, &touches[i], page, vmalloced);
+		}
+	}
+	vfree(vmalloced);
+	free_page((unsigned long)page);
+	expect_next_call_works(test);
+}
+
+/*
+ * Instructions
+ */
+DEFINE_ATTACK(syscall, "1: syscall");
+DEFINE_ATTACK(mov_ss_syscall,
+	      "mov $" __stringify(__USER_DS) ", %eax\n"
+	      "mov %eax, %ss\n"
+	      "1: syscall");
+DEFINE_ATTACK(sysenter, "1: sysenter");
+DEFINE_ATTACK(cli, "1: cli");
+DEFINE_ATTACK(sti, "1: sti");
+DEFINE_ATTACK(hlt, "1: hlt");
+DEFINE_ATTACK(in, "mov $0x80, %edx\n1: in %dx, %al");
+DEFINE_ATTACK(out, "mov $0x80, %edx\n1: out %al, %dx");
+DEFINE_ATTACK(rdmsr, "mov $0xc0000101, %ecx\n1: rdmsr");
+DEFINE_ATTACK(wrmsr, "mov $0xc0000082, %ecx\n1: wrmsr");
+DEFINE_ATTACK(read_cr0, "1: mov %cr0, %rax");
+DEFINE_ATTACK(read_cr3, "1: mov %cr3, %rax");
+DEFINE_ATTACK(read_cr4, "1: mov %cr4, %rax");
+DEFINE_ATTACK(write_cr0, "1: mov %rax, %cr0");
+DEFINE_ATTACK(write_cr3, "1: mov %rax, %cr3");
+DEFINE_ATTACK(write_cr4, "1: mov %rax, %cr4");
+DEFINE_ATTACK(read_cr8, "1: mov %cr8, %rax");
+DEFINE_ATTACK(read_dr7, "1: mov %dr7, %rax");
+DEFINE_ATTACK(write_dr7, "1: mov %rax, %dr7");
+DEFINE_ATTACK(clts, "1: clts");
+DEFINE_ATTACK(lmsw, "1: lmsw %ax");
+DEFINE_ATTACK(smsw, "1: smsw %rax");
+DEFINE_ATTACK(lgdt, "1: lgdt (%rdi)");
+DEFINE_ATTACK(lidt, "1: lidt (%rdi)");
+DEFINE_ATTACK(lldt, "xor %eax, %eax\n1: lldt %ax");
+DEFINE_ATTACK(ltr, "mov $0x40, %eax\n1: ltr %ax");
+DEFINE_ATTACK(sgdt, "1: sgdt (%rdi)");
+DEFINE_ATTACK(sidt, "1: sidt (%rdi)");
+DEFINE_ATTACK(sldt, "1: sldt %rax");
+DEFINE_ATTACK(str, "1: str %rax");
+DEFINE_ATTACK(invlpg, "1: invlpg (%rdi)");
+DEFINE_ATTACK(wbinvd, "1: wbinvd");
+DEFINE_ATTACK(invd, "1: invd");
+DEFINE_ATTACK(swapgs, "1: swapgs");
+DEFINE_ATTACK(sysret, "1: sysretq");
+DEFINE_ATTACK(sysexit, "1: sysexitq");
+DEFINE_ATTACK(xsetbv, "xor %ecx, %ecx\n1: xsetbv");
+DEFINE_ATTACK(stac, "1: stac");
+DEFINE_ATTACK(clac, "1: clac");
+DEFINE_ATTACK(monitor, "1: monitor");
+DEFINE_ATTACK(mwait, "1: mwait");
+DEFINE_ATTACK(ud1, "1: .byte 0x0f, 0xb9, 0xc0");
+DEFINE_ATTACK(ud2, "1: ud2");
+DEFINE_ATTACK(int3, "1: int3");
+DEFINE_ATTACK(int3_with_prefix, "1: .byte 0x66, 0xcc");
+DEFINE_ATTACK(int_3_with_prefix, "1: .byte 0x66, 0xcd, 0x03");
+DEFINE_ATTACK(icebp, "1: .byte 0xf1");
+DEFINE_ATTACK(div, "xor %edx, %edx\nxor %ecx, %ecx\n1: div %ecx");
+DEFINE_ATTACK(trap_flag,
+	      "pushf\norq $0x100, (%rsp)\npopf\nnop\n1: nop");
+DEFINE_ATTACK(trap_flag_syscall,
+	      "pushf\norq $0x100, (%rsp)\npopf\n1: syscall");
+DEFINE_ATTACK(trap_flag_sysenter,
+	      "pushf\norq $0x100, (%rsp)\npopf\n1: sysenter");
+DEFINE_ATTACK(iret_to_kernel,
+	      "mov %rsp, %rdx\n"
+	      "push $" __stringify(__KERNEL_DS) "\n"
+	      "push %rdx\n"
+	      "push $2\n"
+	      "push $" __stringify(__KERNEL_CS) "\n"
+	      "lea 2f(%rip), %rax\n"
+	      "push %rax\n"
+	      "1: iretq\n"
+	      "2: nop");
+DEFINE_ATTACK(far_return_to_kernel,
+	      "push $" __stringify(__KERNEL_CS) "\n"
+	      "lea 2f(%rip), %rax\n"
+	      "push %rax\n"
+	      "1: lretq\n"
+	      "2: nop");
+DEFINE_ATTACK(far_jump_to_kernel,
+	      "sub $8, %rsp\n"
+	      "movl $0, (%rsp)\n"
+	      "movl $" __stringify(__KERNEL_CS) ", 4(%rsp)\n"
+	      "1: ljmpl *(%rsp)\n");
+DEFINE_ATTACK(far_return_to_32_bit,
+	      "push $" __stringify(__USER32_CS) "\n"
+	      "lea 2f(%rip), %rax\n"
+	      "push %rax\n"
+	      "lretq\n"
+	      "1: nop\n"
+	      "2: nop");
+DEFINE_ATTACK(far_return_to_user,
+	      "push $" __stringify(__USER_CS) "\n"
+	      "lea 1f(%rip), %rax\n"
+	      "push %rax\n"
+	      "lretq\n"
+	      "1: nop");
+DEFINE_ATTACK(bad_ds, "mov $0xfff8, %eax\n1: mov %eax, %ds");
+DEFINE_ATTACK(bad_es, "mov $0xfff8, %eax\n1: mov %eax, %es");
+DEFINE_ATTACK(bad_fs, "mov $0xfff8, %eax\n1: mov %eax, %fs");
+DEFINE_ATTACK(bad_gs, "mov $0xfff8, %eax\n1: mov %eax, %gs");
+DEFINE_ATTACK(bad_ss, "mov $0xfff8, %eax\n1: mov %eax, %ss");
+DEFINE_ATTACK(null_ss, "xor %eax, %eax\n1: mov %eax, %ss");
+DEFINE_ATTACK(kernel_ds,
+	      "mov $" __stringify(__KERNEL_DS) ", %eax\n1: mov %eax, %ds");
+DEFINE_ATTACK(kernel_ss,
+	      "mov $" __stringify(__KERNEL_DS) ", %eax\n1: mov %eax, %ss");
+DEFINE_ATTACK(x87, "1: fld1");
+DEFINE_ATTACK(fwait, "1: fwait");
+/* Not EMMS: QEMU executes that whatever CR0.TS says */
+DEFINE_ATTACK(mmx, "1: movd %eax, %mm0");
+DEFINE_ATTACK(sse, "1: movaps %xmm0, %xmm1");
+DEFINE_ATTACK(ldmxcsr, "1: ldmxcsr (%rdi)");
+DEFINE_ATTACK(fxsave, "1: fxsave (%rdi)");
+DEFINE_ATTACK(avx, "1: vzeroupper");
+DEFINE_ATTACK(wrpkru,
+	      "xor %ecx, %ecx\n"
+	      "xor %edx, %edx\n"
+	      "mov $-1, %eax\n"
+	      "wrpkru\n"
+	      "1: mov (%rdi), %rax");
+
+struct insn {
+	const char	*name;
+	sbm_func	func;
+	unsigned long	causes;
+	long		vector;
+	long		error_code;
+	/* The instruction pointer is not known or differs */
+	bool		any_ip;
+	bool		any_address;
+	/* X86_FEATURE_ that the case relies on */
+	unsigned int	feature;
+};
+
+#define STOP(attack, cause, vec, err, feat) {				\
+	.name		= #attack,					\
+	.func		= attack_##attack,				\
+	.causes		= BIT(SBM_CAUSE_##cause),			\
+	.vector		= X86_TRAP_##vec,				\
+	.error_code	= err,						\
+	.feature	= feat,						\
+}
+
+#define STOP_GP(attack)			STOP(attack, PROTECTION, GP, 0, 0)
+#define STOP_GP_ERROR(attack, err)	STOP(attack, PROTECTION, GP, err, 0)
+#define STOP_GP_IF(attack, feat)	STOP(attack, PROTECTION, GP, 0, feat)
+#define STOP_UD(attack)			STOP(attack, ILLEGAL_INSN, UD, 0, 0)
+#define STOP_NM(attack)			STOP(attack, FPU, NM, 0, 0)
+
+static const struct insn insns[] = {
+	{
+		.name		= "syscall",
+		.func		= attack_syscall,
+		.causes		= BIT(SBM_CAUSE_SYSCALL),
+		.vector		= ANY,
+		.error_code	= ANY,
+	},
+	{
+		/* The trap flag is masked like the others */
+		.name		= "trap_flag_syscall",
+		.func		= attack_trap_flag_syscall,
+		.causes		= BIT(SBM_CAUSE_SYSCALL),
+		.vector		= ANY,
+		.error_code	= ANY,
+	},
+	{
+		/* Debug exceptions are held back for an instruction */
+		.name		= "mov_ss_syscall",
+		.func		= attack_mov_ss_syscall,
+		.causes		= BIT(SBM_CAUSE_SYSCALL),
+		.vector		= ANY,
+		.error_code	= ANY,
+	},
+	STOP_GP(cli),
+	STOP_GP(sti),
+	STOP_GP(hlt),
+	STOP_GP(in),
+	STOP_GP(out),
+	STOP_GP(rdmsr),
+	STOP_GP(wrmsr),
+	STOP_GP(read_cr0),
+	STOP_GP(read_cr3),
+	STOP_GP(read_cr4),
+	STOP_GP(write_cr0),
+	STOP_GP(write_cr3),
+	STOP_GP(write_cr4),
+	STOP_GP(read_cr8),
+	STOP_GP(read_dr7),
+	STOP_GP(write_dr7),
+	STOP_GP(clts),
+	STOP_GP(lmsw),
+	STOP_GP(lgdt),
+	STOP_GP(lidt),
+	STOP_GP(lldt),
+	STOP_GP(ltr),
+	STOP_GP_IF(smsw, X86_FEATURE_UMIP),
+	STOP_GP_IF(sgdt, X86_FEATURE_UMIP),
+	STOP_GP_IF(sidt, X86_FEATURE_UMIP),
+	STOP_GP_IF(sldt, X86_FEATURE_UMIP),
+	STOP_GP_IF(str, X86_FEATURE_UMIP),
+	STOP_GP(invlpg),
+	STOP_GP(wbinvd),
+	STOP_GP(invd),
+	STOP_GP(swapgs),
+	STOP_GP(sysret),
+	STOP_GP_IF(xsetbv, X86_FEATURE_OSXSAVE),
+	{
+		/* AMD has no SYSEXIT in long mode */
+		.name		= "sysexit",
+		.func		= attack_sysexit,
+		.causes		= BIT(SBM_CAUSE_PROTECTION) |
+				  BIT(SBM_CAUSE_ILLEGAL_INSN),
+		.vector		= ANY,
+		.error_code	= 0,
+	},
+	STOP_UD(stac),
+	STOP_UD(clac),
+	STOP_UD(monitor),
+	STOP_UD(mwait),
+	STOP_UD(ud1),
+	STOP_UD(ud2),
+	{
+		/* The gate is not for ring 3 */
+		.name		= "int3",
+		.func		= attack_int3,
+		.causes		= BIT(SBM_CAUSE_PROBE),
+		.vector		= X86_TRAP_GP,
+		.error_code	= X86_TRAP_BP << 3 | 2,
+	},
+	{
+		/* Neither the one byte nor the other: must not loop */
+		.name		= "int3_with_prefix",
+		.func		= attack_int3_with_prefix,
+		.causes		= BIT(SBM_CAUSE_PROBE) |
+				  BIT(SBM_CAUSE_PROTECTION),
+		.vector		= X86_TRAP_GP,
+		.error_code	= X86_TRAP_BP << 3 | 2,
+	},
+	{
+		.name		= "int_3_with_prefix",
+		.func		= attack_int_3_with_prefix,
+		.causes		= BIT(SBM_CAUSE_PROTECTION),
+		.vector		= X86_TRAP_GP,
+		.error_code	= X86_TRAP_BP << 3 | 2,
+	},
+	{
+		/* Emulators may not know it */
+		.name		= "icebp",
+		.func		= attack_icebp,
+		.causes		= BIT(SBM_CAUSE_DEBUG) |
+				  BIT(SBM_CAUSE_ILLEGAL_INSN),
+		.vector		= ANY,
+		.error_code	= 0,
+		.any_ip		= true,
+	},
+	{
+		.name		= "div",
+		.func		= attack_div,
+		.causes		= BIT(SBM_CAUSE_ARITHMETIC),
+		.vector		= X86_TRAP_DE,
+	},
+	{
+		.name		= "trap_flag",
+		.func		= attack_trap_flag,
+		.causes		= BIT(SBM_CAUSE_DEBUG),
+		.vector		= X86_TRAP_DB,
+	},
+	STOP_GP_ERROR(iret_to_kernel, __KERNEL_CS),
+	STOP_GP_ERROR(far_return_to_kernel, __KERNEL_CS),
+	STOP_GP_ERROR(far_jump_to_kernel, __KERNEL_CS),
+	STOP_GP_ERROR(bad_ds, 0xfff8),
+	STOP_GP_ERROR(bad_es, 0xfff8),
+	STOP_GP_ERROR(bad_fs, 0xfff8),
+	STOP_GP_ERROR(bad_gs, 0xfff8),
+	STOP_GP_ERROR(bad_ss, 0xfff8),
+	STOP_GP(null_ss),
+	STOP_GP_ERROR(kernel_ds, __KERNEL_DS),
+	STOP_GP_ERROR(kernel_ss, __KERNEL_DS),
+	STOP_NM(x87),
+	STOP_NM(fwait),
+	STOP_NM(mmx),
+	STOP_NM(sse),
+	STOP_NM(ldmxcsr),
+	STOP_NM(fxsave),
+	{
+		/* The target takes its own rights away, and only its own */
+		.name		= "wrpkru",
+		.func		= attack_wrpkru,
+		.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
+		.vector		= X86_TRAP_PF,
+		.error_code	= X86_PF_USER | X86_PF_PROT | X86_PF_PK,
+		.any_address	= true,
+		.feature	= X86_FEATURE_OSPKE,
+	},
+	{
+		.name		= "avx",
+		.func		= attack_avx,
+		.causes		= BIT(SBM_CAUSE_FPU),
+		.vector		= X86_TRAP_NM,
+		.feature	= X86_FEATURE_AVX,
+	},
+};
+
+KUNIT_ARRAY_PARAM_DESC(insn, insns, name);
+
+/* INT n; each stub takes 8 bytes */
+static noinline __naked int attack_int_n(void *data)
+{
+	asm volatile("test %rdi, %rdi\n\t"
+		     "jz 9f\n\t"
+		     "movq $1, 8(%rdi)\n\t"
+		     "mov 16(%rdi), %rcx\n\t"
+		     "lea 1f(%rip), %rax\n\t"
+		     "lea (%rax,%rcx,8), %rax\n\t"
+		     "push %rax\n\t"
+		     "mov $0x1234, %eax\n\t"
+		     ASM_RET
+		     "2:\n\t"
+		     "mov $0x5678, %eax\n\t"
+		     ASM_RET
+		     "9: lea 1f(%rip), %rax\n\t"
+		     ASM_RET
+		     ".balign 8\n\t"
+		     "1:\n\t"
+		     ".set sbm_vector, 0\n\t"
+		     ".rept 256\n\t"
+		     ".byte 0xcd, sbm_vector\n\t"
+		     "jmp 2b\n\t"
+		     ".balign 8, 0x90\n\t"
+		     ".set sbm_vector, sbm_vector + 1\n\t"
+		     ".endr");
+}
+
+STACK_FRAME_NON_STANDARD(attack_int_n);
+
+/*
+ * The error code of an INT through a closed gate is the vector, shifted by 3, and
+ * the IDT bit. QEMU 7.2 shifts by 4 in long mode. Find out with one vector.
+ */
+static unsigned int int_error_shift(struct kunit *test)
+{
+	struct attack_args args;
+	unsigned long code = 0;
+	struct sbm sbm;
+	int err;
+
+	init_args(&args, 0, 0x40);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	err = sbm_exec(&sbm, attack_int_n,
+		       SBM_COPY_INOUT(&sbm, &args, sizeof(args)));
+	if (err == -EFAULT && sbm_fault(&sbm))
+		code = sbm_fault(&sbm)->error_code;
+	sbm_destroy(&sbm);
+
+	if (boot_cpu_has(X86_FEATURE_HYPERVISOR) && code == (0x40 << 4 | 2))
+		return 4;
+
+	return 3;
+}
+
+/*
+ * A far return takes the new code segment from the target's stack, with the
+ * target's rights. QEMU 7.2 reads it as if it was ring 0, which SMAP stops.
+ */
+static bool far_returns_work(struct kunit *test)
+{
+	struct attack_args args;
+	bool works = true;
+	struct sbm sbm;
+	int err;
+
+	init_args(&args, 0, 0);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	err = sbm_exec(&sbm, attack_far_return_to_user,
+		       SBM_COPY_INOUT(&sbm, &args, sizeof(args)));
+	if (boot_cpu_has(X86_FEATURE_HYPERVISOR) && err == -EFAULT &&
+	    sbm_fault(&sbm) && sbm_fault(&sbm)->vector == X86_TRAP_PF &&
+	    sbm_fault(&sbm)->error_code == X86_PF_PROT)
+		works = false;
+	sbm_destroy(&sbm);
+
+	return works;
+}
+
+static void instruction_is_stopped(struct kunit *test)
+{
+	const struct insn *insn = test->param_value;
+	struct attack_args args;
+	struct want want = {
+		.causes		= insn->causes,
+		.vector		= insn->vector,
+		.error_code	= insn->error_code,
+		.address	= insn->any_address ? ANY : 0,
+		.ip		= insn->any_ip ? ANY : insn_of(insn->func),
+	};
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (insn->feature && !boot_cpu_has(insn->feature))
+		kunit_skip(test, "this CPU lacks what the test relies on");
+
+	if (want.error_code == (X86_TRAP_BP << 3 | 2))
+		want.error_code = X86_TRAP_BP << int_error_shift(test) | 2;
+	if ((insn->func == attack_iret_to_kernel ||
+	     insn->func == attack_far_return_to_kernel) && !far_returns_work(test)) {
+		want.causes = BIT(SBM_CAUSE_PAGE_FAULT);
+		want.vector = X86_TRAP_PF;
+		want.error_code = X86_PF_PROT;
+		want.address = ANY;
+	}
+
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	expect_stop(test, a, insn->func, &args, &want, insn->name);
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/*
+ * SYSENTER depends on the vendor: Intel's enters the kernel if the kernel wants
+ * that (32-bit emulation) and faults if not, AMD's is no instruction.
+ */
+static void run_sysenter(struct kunit *test, sbm_func attack)
+{
+	struct attack_args args;
+	struct want want = {
+		.vector		= ANY,
+		.error_code	= ANY,
+		.address	= 0,
+		.ip		= ANY,
+	};
+	struct arena *a;
+
+	switch (boot_cpu_data.x86_vendor) {
+	case X86_VENDOR_AMD:
+	case X86_VENDOR_HYGON:
+		want.causes = BIT(SBM_CAUSE_ILLEGAL_INSN);
+		want.vector = X86_TRAP_UD;
+		want.error_code = 0;
+		want.ip = insn_of(attack);
+		break;
+	default:
+		want.causes = BIT(SBM_CAUSE_SYSCALL);
+		if (!IS_ENABLED(CONFIG_IA32_EMULATION)) {
+			want.causes = BIT(SBM_CAUSE_PROTECTION);
+			want.vector = X86_TRAP_GP;
+			want.error_code = 0;
+			want.ip = insn_of(attack);
+		}
+	}
+
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	expect_stop(test, a, attack, &args, &want, "SYSENTER");
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+static void sysenter_is_stopped(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	run_sysenter(test, attack_sysenter);
+}
+
+/* The debug trap is then taken in ring 0, in entry text */
+static void sysenter_with_trap_flag_is_stopped(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	run_sysenter(test, attack_trap_flag_sysenter);
+}
+
+static void all_software_interrupts_are_stopped(struct kunit *test)
+{
+	unsigned long stubs = insn_of(attack_int_n);
+	struct attack_args args;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_PROTECTION),
+		.vector		= X86_TRAP_GP,
+		.address	= 0,
+	};
+	unsigned int shift;
+	struct arena *a;
+	char what[16];
+	int n;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	shift = int_error_shift(test);
+	for (n = 0; n < 256; n++) {
+		if (n == RETURN_VECTOR)
+			continue;
+
+		a = open_arena(test);
+		init_args(&args, 0, n);
+		want.error_code = n << shift | 2;
+		want.ip = stubs + 8 * n;
+		snprintf(what, sizeof(what), "INT %d", n);
+		expect_stop(test, a, attack_int_n, &args, &want, what);
+		close_arena(test, a);
+	}
+	expect_next_call_works(test);
+}
+
+/* The return gate is open to all: whoever uses it has returned, no more */
+static void return_gate_only_returns(struct kunit *test)
+{
+	struct attack_args args;
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, RETURN_VECTOR);
+	KUNIT_EXPECT_EQ(test, 0x1234,
+			sbm_exec(&a->sbm, attack_int_n,
+				 SBM_COPY_INOUT(&a->sbm, &args, sizeof(args))));
+	KUNIT_EXPECT_EQ(test, sbm_error(&a->sbm), 0);
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+DEFINE_ATTACK(push_forever, "2:\n1: push %rax\njmp 2b");
+DEFINE_ATTACK(pop_forever, "2:\n1: pop %rax\njmp 2b");
+
+static void stack_overflow_is_stopped(struct kunit *test)
+{
+	struct attack_args args;
+	struct arena *a;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
+		.vector		= X86_TRAP_PF,
+		.error_code	= PF_WROTE,
+		.ip		= insn_of(attack_push_forever),
+	};
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	want.address = a->layout.stack_low - 8;
+	expect_stop(test, a, attack_push_forever, &args, &want, "push");
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+static void stack_underflow_is_stopped(struct kunit *test)
+{
+	struct attack_args args;
+	struct arena *a;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
+		.vector		= X86_TRAP_PF,
+		.error_code	= PF_READ,
+		.ip		= insn_of(attack_pop_forever),
+	};
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	want.address = a->layout.stack_high;
+	expect_stop(test, a, attack_pop_forever, &args, &want, "pop");
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/*
+ * Whatever the stack pointer is: SYSCALL keeps it, and so does the CPU when it
+ * returns through the gate, but the kernel's side must use its own.
+ */
+DEFINE_ATTACK(syscall_with_stack, "mov %rsi, %rsp\n1: syscall");
+DEFINE_ATTACK(return_with_stack,
+	      "mov %rsi, %rsp\n"
+	      "xor %eax, %eax\n"
+	      "1: int $" __stringify(RETURN_VECTOR));
+
+static void stack_pointer_does_not_matter(struct kunit *test)
+{
+	const struct aim *aim = test->param_value;
+	u8 *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	u8 *vmalloced = vzalloc(PAGE_SIZE);
+	struct attack_args args;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_SYSCALL),
+		.vector		= ANY,
+		.error_code	= ANY,
+		.address	= 0,
+		.ip		= insn_of(attack_syscall_with_stack),
+	};
+	struct arena *a;
+
+	if (sbm_isolation() < SBM_ISOLATION_STRONG)
+		goto out;
+
+	a = open_arena(test);
+	a->page = page;
+	a->vmalloced = vmalloced;
+	init_args(&args, aim->address(a), 0);
+	expect_stop(test, a, attack_syscall_with_stack, &args, &want, "SYSCALL");
+	close_arena(test, a);
+
+	a = open_arena(test);
+	a->page = page;
+	a->vmalloced = vmalloced;
+	init_args(&args, aim->address(a), 0);
+	expect_return(test, a, attack_return_with_stack, &args, "return");
+	close_arena(test, a);
+	expect_next_call_works(test);
+out:
+	vfree(vmalloced);
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+}
+
+DEFINE_ATTACK(non_canonical_push, "mov %rsi, %rsp\n1: push %rax");
+
+static void non_canonical_stack_is_stopped(struct kunit *test)
+{
+	struct attack_args args;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_PROTECTION),
+		/* Emulators may raise #GP where processors raise #SS */
+		.vector		= ANY,
+		.error_code	= 0,
+		.address	= 0,
+		.ip		= insn_of(attack_non_canonical_push),
+	};
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, NON_CANONICAL, 0);
+	expect_stop(test, a, attack_non_canonical_push, &args, &want, "push");
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/*
+ * What ring 3 may do, but must not be felt outside.
+ */
+DEFINE_ATTACK(cpuid, "xor %eax, %eax\n1: cpuid\nxor %ebx, %ebx");
+DEFINE_ATTACK(rdtsc, "1: rdtsc");
+DEFINE_ATTACK(xgetbv, "xor %ecx, %ecx\n1: xgetbv");
+DEFINE_ATTACK(rdpkru, "xor %ecx, %ecx\n1: rdpkru");
+DEFINE_ATTACK(wrgsbase, "1: wrgsbase %rdi");
+DEFINE_ATTACK(wrgsbase_zero, "xor %eax, %eax\n1: wrgsbase %rax");
+DEFINE_ATTACK(wrfsbase, "1: wrfsbase %rdi");
+DEFINE_ATTACK(null_selectors,
+	      "xor %eax, %eax\n"
+	      "mov %eax, %ds\n"
+	      "mov %eax, %es\n"
+	      "mov %eax, %fs\n"
+	      "1: mov %eax, %gs");
+DEFINE_ATTACK(user_selectors,
+	      "mov $" __stringify(__USER_DS) ", %eax\n"
+	      "mov %eax, %ds\n"
+	      "mov %eax, %es\n"
+	      "mov %eax, %fs\n"
+	      "mov %eax, %gs\n"
+	      "1: mov %eax, %ss");
+DEFINE_ATTACK(direction_flag, "1: std");
+DEFINE_ATTACK(all_flags,
+	      "pushf\n"
+	      /* All but TF; IOPL does not change in ring 3 */
+	      "orq $0x247ed5, (%rsp)\n"
+	      "popf\n"
+	      "1: nop");
+DEFINE_ATTACK(no_flags, "push $0\n1: popf");
+DEFINE_ATTACK(flags_and_return_gate,
+	      "pushf\n"
+	      "orq $0x247ed5, (%rsp)\n"
+	      "popf\n"
+	      "mov $0, %eax\n"
+	      "1: int $" __stringify(RETURN_VECTOR));
+DEFINE_ATTACK(mov_ss_return_gate,
+	      "mov $" __stringify(__USER_DS) ", %ecx\n"
+	      "mov $0, %eax\n"
+	      "mov %ecx, %ss\n"
+	      "1: int $" __stringify(RETURN_VECTOR));
+
+struct permitted {
+	const char	*name;
+	sbm_func	func;
+	unsigned int	feature;
+};
+
+static const struct permitted permitted_insns[] = {
+	{ "cpuid", attack_cpuid },
+	{ "rdtsc", attack_rdtsc },
+	{ "xgetbv", attack_xgetbv, X86_FEATURE_OSXSAVE },
+	{ "rdpkru", attack_rdpkru, X86_FEATURE_OSPKE },
+	{ "wrgsbase", attack_wrgsbase },
+	{ "wrgsbase_zero", attack_wrgsbase_zero },
+	{ "wrfsbase", attack_wrfsbase },
+	{ "null_selectors", attack_null_selectors },
+	{ "user_selectors", attack_user_selectors },
+	{ "far_return_to_user", attack_far_return_to_user },
+	{ "direction_flag", attack_direction_flag },
+	{ "all_flags", attack_all_flags },
+	{ "no_flags", attack_no_flags },
+	{ "flags_and_return_gate", attack_flags_and_return_gate },
+	{ "mov_ss_return_gate", attack_mov_ss_return_gate },
+};
+
+KUNIT_ARRAY_PARAM_DESC(permitted, permitted_insns, name);
+
+static void permitted_instruction_has_no_effect_outside(struct kunit *test)
+{
+	const struct permitted *insn = test->param_value;
+	struct attack_args args;
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (insn->feature && !boot_cpu_has(insn->feature))
+		kunit_skip(test, "this CPU lacks what the test relies on");
+	if (insn->func == attack_far_return_to_user && !far_returns_work(test))
+		kunit_skip(test, "far returns do not work on this emulator");
+
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	expect_return(test, a, insn->func, &args, insn->name);
+	/* Nor in the next call of the same instance */
+	expect_return(test, a, insn->func, &args, insn->name);
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+DEFINE_ATTACK(unaligned_access,
+	      "pushf\n"
+	      "orq $0x40000, (%rsp)\n"
+	      "popf\n"
+	      "1: mov 1(%rdi), %rax");
+
+/* AC is a trap in ring 3 (not in all emulators) and disarms SMAP in ring 0 */
+static void alignment_checks_stay_inside(struct kunit *test)
+{
+	struct cpu_state original, planted;
+	const struct sbm_fault *fault;
+	struct attack_args args;
+	struct arena *a;
+	int ret;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+
+	read_cpu_state(&original);
+	plant_cpu_state();
+	read_cpu_state(&planted);
+	ret = sbm_exec(&a->sbm, attack_unaligned_access,
+		       SBM_COPY_INOUT(&a->sbm, &args, sizeof(args)));
+	expect_same_cpu_state(test, &planted);
+	restore_cpu_state(&original);
+
+	fault = sbm_fault(&a->sbm);
+	if (ret) {
+		KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+		KUNIT_EXPECT_NOT_NULL(test, fault);
+	}
+	if (fault) {
+		KUNIT_EXPECT_EQ(test, fault->vector, X86_TRAP_AC);
+		KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_OTHER);
+		KUNIT_EXPECT_EQ(test, fault->ip,
+				insn_of(attack_unaligned_access));
+	}
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/*
+ * In 32-bit mode only the low 4 GiB can be reached, and nothing is there. The
+ * fault has the truncated address; or the change of CS is what is noticed.
+ */
+static void change_to_32_bit_mode_is_stopped(struct kunit *test)
+{
+	struct attack_args args;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_PAGE_FAULT) |
+				  BIT(SBM_CAUSE_SEGMENT),
+		.vector		= ANY,
+		.error_code	= ANY,
+		.address	= ANY,
+		.ip		= ANY,
+	};
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	expect_stop(test, a, attack_far_return_to_32_bit, &args, &want, "lret");
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+static int warn_inside(void *data)
+{
+	WARN_ON(data);
+
+	return 0;
+}
+
+/* The trap of WARN() is the target's own problem: no warning of the kernel */
+static void warning_of_a_target_is_a_stop(struct kunit *test)
+{
+	const struct sbm_fault *fault;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, warn_inside, (void *)1), -EFAULT);
+	fault = sbm_fault(&sbm);
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (fault) {
+		KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_ILLEGAL_INSN);
+		KUNIT_EXPECT_EQ(test, fault->vector, X86_TRAP_UD);
+	}
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
+/* === What a target finds === */
+
+struct entry_regs {
+	u64	gpr[15];
+	u64	flags;
+	u64	sp;
+	u64	gs_base;
+	u64	fs_base;
+	u64	ds;
+	u64	es;
+	u64	fs;
+	u64	gs;
+	u64	ss;
+	u64	cs;
+};
+
+static_assert(offsetof(struct entry_regs, flags) == 120);
+static_assert(offsetof(struct entry_regs, cs) == 192);
+
+/* Stores what it finds to its argument */
+static noinline __naked int store_entry_regs(void *data)
+{
+	asm volatile("mov %rax, 0(%rdi)\n\t"
+		     "mov %rbx, 8(%rdi)\n\t"
+		     "mov %rcx, 16(%rdi)\n\t"
+		     "mov %rdx, 24(%rdi)\n\t"
+		     "mov %rsi, 32(%rdi)\n\t"
+		     "mov %rdi, 40(%rdi)\n\t"
+		     "mov %rbp, 48(%rdi)\n\t"
+		     "mov %r8, 56(%rdi)\n\t"
+		     "mov %r9, 64(%rdi)\n\t"
+		     "mov %r10, 72(%rdi)\n\t"
+		     "mov %r11, 80(%rdi)\n\t"
+		     "mov %r12, 88(%rdi)\n\t"
+		     "mov %r13, 96(%rdi)\n\t"
+		     "mov %r14, 104(%rdi)\n\t"
+		     "mov %r15, 112(%rdi)\n\t"
+		     "mov %rsp, 128(%rdi)\n\t"
+		     "pushf\n\t"
+		     "pop %rax\n\t"
+		     "mov %rax, 120(%rdi)\n\t"
+		     "rdgsbase %rax\n\t"
+		     "mov %rax, 136(%rdi)\n\t"
+		     "rdfsbase %rax\n\t"
+		     "mov %rax, 144(%rdi)\n\t"
+		     "xor %eax, %eax\n\t"
+		     "mov %ds, %eax\n\t"
+		     "mov %rax, 152(%rdi)\n\t"
+		     "mov %es, %eax\n\t"
+		     "mov %rax, 160(%rdi)\n\t"
+		     "mov %fs, %eax\n\t"
+		     "mov %rax, 168(%rdi)\n\t"
+		     "mov %gs, %eax\n\t"
+		     "mov %rax, 176(%rdi)\n\t"
+		     "mov %ss, %eax\n\t"
+		     "mov %rax, 184(%rdi)\n\t"
+		     "mov %cs, %eax\n\t"
+		     "mov %rax, 192(%rdi)\n\t"
+		     "xor %eax, %eax\n\t"
+		     ASM_RET);
+}
+
+STACK_FRAME_NON_STANDARD(store_entry_regs);
+
+static bool is_in_window(const struct x86_sbm_layout *l, unsigned long addr)
+{
+	return addr >= l->window_start && addr < l->window_end;
+}
+
+/* A target may know its arguments, its window and kernel text, no more */
+static void registers_hold_nothing_of_the_kernel(struct kunit *test)
+{
+	const u64 may_be_set = X86_EFLAGS_CF | X86_EFLAGS_FIXED |
+			       X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF |
+			       X86_EFLAGS_SF | X86_EFLAGS_OF | X86_EFLAGS_IF;
+	struct cpu_state original;
+	struct entry_regs regs = {};
+	struct x86_sbm_layout l;
+	struct sbm sbm;
+	int i, round;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&sbm, &l));
+
+	/* The second call must find nothing of the first either */
+	for (round = 0; round < 2; round++) {
+		struct entry_regs *inside;
+
+		inside = SBM_COPY_INOUT(&sbm, &regs, sizeof(regs));
+		read_cpu_state(&original);
+		plant_cpu_state();
+		KUNIT_EXPECT_EQ(test, 0,
+				sbm_exec(&sbm, store_entry_regs, inside));
+		restore_cpu_state(&original);
+
+		for (i = 0; i < ARRAY_SIZE(regs.gpr); i++) {
+			u64 r = regs.gpr[i];
+
+			KUNIT_EXPECT_TRUE_MSG(test,
+					      !r || is_in_window(&l, r) ||
+					      core_kernel_text(r),
+					      "register %d is %llx", i, r);
+		}
+		KUNIT_EXPECT_EQ(test, regs.gpr[5], (unsigned long)inside);
+		KUNIT_EXPECT_EQ(test, regs.flags & ~may_be_set, 0);
+		KUNIT_EXPECT_TRUE(test, regs.flags & X86_EFLAGS_IF);
+		/* As the calling convention has it behind a CALL */
+		KUNIT_EXPECT_EQ(test, regs.sp % 16, 8);
+		KUNIT_EXPECT_GE(test, regs.sp, l.stack_low);
+		KUNIT_EXPECT_LT(test, regs.sp, l.stack_high);
+		KUNIT_EXPECT_EQ(test, regs.gs_base, l.gs_base);
+		KUNIT_EXPECT_EQ(test, regs.fs_base, 0);
+		KUNIT_EXPECT_EQ(test, regs.ds, 0);
+		KUNIT_EXPECT_EQ(test, regs.es, 0);
+		KUNIT_EXPECT_EQ(test, regs.fs, 0);
+		KUNIT_EXPECT_EQ(test, regs.gs, 0);
+		KUNIT_EXPECT_EQ(test, regs.ss, __USER_DS);
+		KUNIT_EXPECT_EQ(test, regs.cs, __USER_CS);
+	}
+	sbm_destroy(&sbm);
+}
+
+#define STACK_WORDS	10
+
+/* Copies the part of its own frame that has the stack protector's canary */
+static SBM_DEFINE_FUNC(copy_frame, unsigned long *, out)
+{
+	unsigned long array[8];
+	unsigned long *p = array;
+	int i;
+
+	OPTIMIZER_HIDE_VAR(p);
+	p[0] = 1;
+	for (i = 0; i < STACK_WORDS; i++)
+		out[i] = READ_ONCE(p[i]);
+
+	return 0;
+}
+
+static void canary_is_not_the_kernels(struct kunit *test)
+{
+#ifdef CONFIG_STACKPROTECTOR_STRONG
+	unsigned long kernel[STACK_WORDS], first[STACK_WORDS];
+	unsigned long second[STACK_WORDS];
+	int (*same)(unsigned long *out) = copy_frame;
+	struct sbm sbm, other;
+	int i, slot = -1;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+
+	/* Find out where it is, in the same code */
+	OPTIMIZER_HIDE_VAR(same);
+	same(kernel);
+	for (i = 0; i < STACK_WORDS; i++) {
+		if (kernel[i] == current->stack_canary)
+			slot = i;
+	}
+	if (slot < 0)
+		kunit_skip(test, "canary not found where it was expected");
+
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_init(&other), 0);
+	KUNIT_EXPECT_EQ(test, 0,
+			sbm_call(&sbm, copy_frame,
+				 SBM_COPY_OUT(&sbm, first, sizeof(first))));
+	KUNIT_EXPECT_EQ(test, 0,
+			sbm_call(&other, copy_frame,
+				 SBM_COPY_OUT(&other, second, sizeof(second))));
+	KUNIT_EXPECT_NE(test, first[slot], 0);
+	KUNIT_EXPECT_NE(test, first[slot], current->stack_canary);
+	KUNIT_EXPECT_NE(test, second[slot], current->stack_canary);
+	KUNIT_EXPECT_NE(test, second[slot], first[slot]);
+	sbm_destroy(&other);
+	sbm_destroy(&sbm);
+#else
+	kunit_skip(test, "no stack protector");
+#endif
+}
+
+static SBM_DEFINE_FUNC(look_at_current, unsigned long *, out)
+{
+	out[0] = (unsigned long)current;
+	out[1] = current->flags;
+	out[2] = current->pid;
+
+	return 0;
+}
+
+static int write_to_current(void *data)
+{
+	WRITE_ONCE(current->flags, 0);
+
+	return 0;
+}
+
+static int read_per_cpu_data(void *data)
+{
+	return this_cpu_read(kernel_per_cpu);
+}
+
+/* Code that looks at current sees an empty task */
+static void current_is_a_dummy(struct kunit *test)
+{
+	const struct sbm_fault *fault;
+	unsigned long found[3] = { 1, 1, 1 };
+	struct x86_sbm_layout l;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&sbm, &l));
+	KUNIT_EXPECT_EQ(test, 0,
+			sbm_call(&sbm, look_at_current,
+				 SBM_COPY_OUT(&sbm, found, sizeof(found))));
+	KUNIT_EXPECT_TRUE(test, is_in_window(&l, found[0]));
+	KUNIT_EXPECT_EQ(test, found[1], 0);
+	KUNIT_EXPECT_EQ(test, found[2], 0);
+
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, write_to_current, NULL), -EFAULT);
+	fault = sbm_fault(&sbm);
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (fault) {
+		KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_PAGE_FAULT);
+		KUNIT_EXPECT_EQ(test, fault->error_code, PF_WROTE | PF_PRESENT);
+		KUNIT_EXPECT_EQ(test, fault->address, found[0] +
+				offsetof(struct task_struct, flags));
+	}
+	sbm_destroy(&sbm);
+}
+
+/* If the variable is a neighbour of those that have a shadow, it reads as 0 */
+static void per_cpu_data_is_out_of_reach_through_gs(struct kunit *test)
+{
+	struct x86_sbm_layout l;
+	struct sbm sbm;
+	int ret;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&sbm, &l));
+	ret = sbm_exec(&sbm, read_per_cpu_data, NULL);
+	if (!sbm_fault(&sbm)) {
+		KUNIT_EXPECT_EQ(test, ret, 0);
+	} else {
+		KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause,
+				SBM_CAUSE_PAGE_FAULT);
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->error_code, PF_READ);
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->address, l.gs_base +
+				(__force unsigned long)&kernel_per_cpu);
+	}
+	sbm_destroy(&sbm);
+}
+
+static SBM_DEFINE_FUNC(copy_bytes, u8 *, to, const u8 *, from, size_t, size)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		to[i] = READ_ONCE(from[i]);
+
+	return 0;
+}
+
+/* Documented: text and constants are no secret from a target */
+static void text_and_constants_are_readable(struct kunit *test)
+{
+	u8 text_found[64], banner[64] = {};
+	struct sbm sbm;
+	size_t len = min(strlen(linux_banner), sizeof(banner) - 1);
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, 0,
+			sbm_call(&sbm, copy_bytes,
+				 SBM_COPY_OUT(&sbm, banner, sizeof(banner)),
+				 (const u8 *)linux_banner, len));
+	KUNIT_EXPECT_EQ(test, 0,
+			sbm_call(&sbm, copy_bytes,
+				 SBM_COPY_OUT(&sbm, text_found,
+					      sizeof(text_found)),
+				 (const u8 *)store_entry_regs,
+				 sizeof(text_found)));
+	KUNIT_EXPECT_MEMEQ(test, banner, linux_banner, len);
+	KUNIT_EXPECT_MEMEQ(test, text_found, (void *)store_entry_regs,
+			   sizeof(text_found));
+	sbm_destroy(&sbm);
+}
+
+/* === Other sandboxes === */
+
+static SBM_DEFINE_FUNC(peek_byte, const u8 *, p)
+{
+	return READ_ONCE(*p);
+}
+
+/*
+ * Windows may share addresses. Then what is there must not be the other's.
+ */
+static void other_sandboxes_are_out_of_reach(struct kunit *test)
+{
+	u8 *secret = kunit_kmalloc(test, 3 * PAGE_SIZE, GFP_KERNEL);
+	struct sbm owner, thief;
+	unsigned long offset;
+	u8 *at;
+	int ret;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_NOT_NULL(test, secret);
+	memset(secret, 0xb5, 3 * PAGE_SIZE);
+
+	KUNIT_ASSERT_EQ(test, sbm_init(&owner), 0);
+	at = SBM_COPY_INOUT(&owner, secret, 3 * PAGE_SIZE);
+
+	for (offset = 0; offset < 3 * PAGE_SIZE; offset += 1024) {
+		KUNIT_EXPECT_EQ(test, 0xb5,
+				sbm_call(&owner, peek_byte, at + offset));
+		KUNIT_EXPECT_EQ(test, sbm_init(&thief), 0);
+		ret = sbm_call(&thief, peek_byte, at + offset);
+		KUNIT_EXPECT_NE(test, ret, 0xb5);
+		KUNIT_EXPECT_TRUE(test, ret == 0 || ret == -EFAULT);
+		sbm_destroy(&thief);
+
+		/* And with something else of its own at the same place */
+		KUNIT_EXPECT_EQ(test, sbm_init(&thief), 0);
+		KUNIT_EXPECT_NOT_NULL(test,
+				      SBM_COPY_IN(&thief, secret + 1, 1));
+		ret = sbm_call(&thief, peek_byte, at + offset);
+		KUNIT_EXPECT_TRUE(test, ret == 0 || ret == -EFAULT ||
+				  (ret == 0xb5 && !offset));
+		sbm_destroy(&thief);
+	}
+	sbm_destroy(&owner);
+}
+
+static SBM_DEFINE_FUNC(fill_stack, unsigned long *, low, size_t, words)
+{
+	size_t i;
+
+	for (i = 0; i < words; i++)
+		WRITE_ONCE(low[i], 0xb5b5b5b5b5b5b5b5UL);
+
+	return 0;
+}
+
+static SBM_DEFINE_FUNC(scan_stack, const unsigned long *, low, size_t, words)
+{
+	int found = 0;
+	size_t i;
+
+	for (i = 0; i < words; i++)
+		found += !!READ_ONCE(low[i]);
+
+	return found;
+}
+
+/* Stacks are used pages: they must be clean at first */
+static void new_sandboxes_find_no_old_data(struct kunit *test)
+{
+	struct x86_sbm_layout l;
+	struct sbm sbm;
+	size_t words;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	for (i = 0; i < 10; i++) {
+		KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+		KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&sbm, &l));
+		/* The rest is in use */
+		words = (l.stack_high - l.stack_low - 1024) / sizeof(long);
+		KUNIT_EXPECT_EQ(test, 0,
+				sbm_call(&sbm, scan_stack, (void *)l.stack_low,
+					 words));
+		KUNIT_EXPECT_EQ(test, 0,
+				sbm_call(&sbm, fill_stack, (void *)l.stack_low,
+					 words));
+		KUNIT_EXPECT_EQ(test, words,
+				sbm_call(&sbm, scan_stack, (void *)l.stack_low,
+					 words));
+		sbm_destroy(&sbm);
+	}
+}
+
+/* === Page tables === */
+
+/* What the walk has found */
+struct walk {
+	struct kunit			*test;
+	const struct x86_sbm_layout	*layout;
+	unsigned long			leaves;
+	unsigned long			window_pages;
+	unsigned long			wrong;
+};
+
+#define TABLE_ENTRIES		512
+#define TABLE_SHIFT		9
+
+static bool overlaps(unsigned long start, unsigned long end,
+		     const char *range_start, const char *range_end)
+{
+	return start < (unsigned long)range_end &&
+	       end > (unsigned long)range_start;
+}
+
+static bool is_within(unsigned long start, unsigned long end,
+		      const char *range_start, const char *range_end)
+{
+	return start >= ((unsigned long)range_start & PAGE_MASK) &&
+	       end <= PAGE_ALIGN((unsigned long)range_end);
+}
+
+/* What is wrong with a mapping that ring 3 can use? NULL if nothing is. */
+static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
+				   unsigned long end, u64 entry, bool write,
+				   bool execute)
+{
+	unsigned long pfn = (entry & PTE_PFN_MASK) >> PAGE_SHIFT;
+
+	if (entry & _PAGE_GLOBAL)
+		return "is global";
+	if (write && execute)
+		return "is writable and executable";
+
+	if (start >= w->layout->window_start && end <= w->layout->window_end) {
+		if (execute)
+			return "is an executable page of the window";
+		if (end - start != PAGE_SIZE)
+			return "is a large page in the window";
+		if (write && (!pfn_valid(pfn) || PageSlab(pfn_to_page(pfn)) ||
+			      PageReserved(pfn_to_page(pfn))))
+			return "lets write to a page of somebody else";
+		return NULL;
+	}
+	if (write)
+		return "is writable outside of the window";
+
+	/* Large entries have the PAT bit where a small one's frame begins */
+	if (end - start > PAGE_SIZE)
+		pfn &= ~((end - start - 1) >> PAGE_SHIFT);
+	if (pfn != PHYS_PFN(__pa(start)))
+		return "maps another frame than the kernel";
+
+	if (is_within(start, end, _stext, _etext)) {
+		if (overlaps(start, end, __entry_text_start, __entry_text_end))
+			return "is entry text";
+		if (overlaps(start, end, __sbm_switch_start, __sbm_switch_end))
+			return "is the world switch";
+		return NULL;
+	}
+	if (is_within(start, end, __start_rodata, __end_rodata)) {
+		if (execute)
+			return "is an executable constant";
+		if (overlaps(start, end, __start_ro_after_init,
+			     __end_ro_after_init))
+			return "is ro_after_init";
+		return NULL;
+	}
+
+	return "is neither text nor constants nor in the window";
+}
+
+static void walk_table(struct walk *w, const u64 *table, unsigned int shift,
+		       unsigned long base, bool write, bool execute)
+{
+	unsigned int i;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		unsigned long start = base | (unsigned long)i << shift;
+		unsigned long end = start + (1UL << shift);
+		u64 entry = READ_ONCE(table[i]);
+		bool w2 = write && (entry & _PAGE_RW);
+		bool x2 = execute && !(entry & _PAGE_NX);
+		const char *why;
+
+		if (!(entry & _PAGE_PRESENT)) {
+			/* Nothing for L1TF either */
+			if (entry && !w->wrong++)
+				KUNIT_FAIL(w->test, "%lx: not present but %llx",
+					   start, entry);
+			continue;
+		}
+		/* Ring 3 cannot use what is below */
+		if (!(entry & _PAGE_USER))
+			continue;
+
+		if (shift > PAGE_SHIFT && !(entry & _PAGE_PSE)) {
+			walk_table(w, __va(entry & PTE_PFN_MASK),
+				   shift - TABLE_SHIFT, start, w2, x2);
+			continue;
+		}
+
+		start = sign_extend64(start, PGDIR_SHIFT + TABLE_SHIFT - 1);
+		end = start + (1UL << shift);
+		w->leaves++;
+		if (start >= w->layout->window_start &&
+		    start < w->layout->window_end)
+			w->window_pages++;
+		why = wrong_with_leaf(w, start, end, entry, w2, x2);
+		if (why && w->wrong++ < 10)
+			KUNIT_FAIL(w->test, "%lx-%lx %s: %llx", start, end, why,
+				   entry);
+	}
+}
+
+/*
+ * Look at each entry of an instance's tables that ring 3 could use, with code
+ * that has nothing in common with what builds them.
+ */
+static void tables_map_nothing_else_for_ring_3(struct kunit *test)
+{
+	struct arena *a;
+	struct walk w = { .test = test, };
+	unsigned int shift;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	w.layout = &a->layout;
+	shift = pgtable_l5_enabled() ? P4D_SHIFT + TABLE_SHIFT : P4D_SHIFT;
+	KUNIT_EXPECT_EQ(test, shift, PGDIR_SHIFT);
+
+	/* The sign is extended at the leaves */
+	walk_table(&w, (u64 *)a->layout.top_table, shift, 0, true, true);
+	KUNIT_EXPECT_EQ(test, w.wrong, 0);
+	KUNIT_EXPECT_GT(test, w.leaves, 10);
+	/* At least two buffers, a stack and the shadow of per-CPU data */
+	KUNIT_EXPECT_GE(test, w.window_pages,
+			3 + SBM_DEFAULT_STACK_SIZE / PAGE_SIZE);
+	close_arena(test, a);
+}
+
+static void expect_supervisor(struct kunit *test, const struct sbm *sbm,
+			      unsigned long addr, const char *what)
+{
+	u64 rights, pfn;
+
+	KUNIT_EXPECT_TRUE_MSG(test,
+			      x86_sbm_test_lookup(sbm, addr, &rights, &pfn),
+			      "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, rights & _PAGE_USER, 0, "%s", what);
+}
+
+static void entry_code_is_where_it_must_be(struct kunit *test)
+{
+	unsigned long addr;
+	struct arena *a;
+	u64 rights, pfn;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_switch_start));
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_switch_end));
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_entry_start));
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_entry_end));
+	KUNIT_EXPECT_LE(test, (unsigned long)__sbm_entry_start,
+			(unsigned long)__entry_text_start);
+	KUNIT_EXPECT_GE(test, (unsigned long)__sbm_entry_end,
+			(unsigned long)__entry_text_end);
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__start_ro_after_init));
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__end_ro_after_init));
+	KUNIT_EXPECT_GE(test, (unsigned long)__sbm_switch_start,
+			(unsigned long)_stext);
+	KUNIT_EXPECT_LE(test, (unsigned long)__sbm_switch_end,
+			(unsigned long)_etext);
+
+	a = open_arena(test);
+	for (addr = (unsigned long)__sbm_entry_start;
+	     addr < (unsigned long)__sbm_entry_end; addr += PAGE_SIZE)
+		KUNIT_EXPECT_FALSE(test, x86_sbm_test_lookup(&a->sbm, addr,
+							     &rights, &pfn));
+
+	for (addr = (unsigned long)__sbm_switch_start;
+	     addr < (unsigned long)__sbm_switch_end; addr += PAGE_SIZE) {
+		expect_supervisor(test, &a->sbm, addr, "switch text");
+		x86_sbm_test_lookup(&a->sbm, addr, &rights, &pfn);
+		KUNIT_EXPECT_EQ(test, rights & (_PAGE_RW | _PAGE_NX), 0);
+		KUNIT_EXPECT_EQ(test, pfn, PHYS_PFN(__pa(addr)));
+	}
+
+	expect_supervisor(test, &a->sbm, a->layout.gate_idt, "IDT");
+	expect_supervisor(test, &a->sbm, a->layout.gate_state, "state");
+	expect_supervisor(test, &a->sbm, a->layout.gate_event, "event stack");
+	expect_supervisor(test, &a->sbm, a->layout.gate_nmi, "NMI stack");
+	expect_supervisor(test, &a->sbm, kernel_gdt(a), "GDT");
+	expect_supervisor(test, &a->sbm, kernel_tss(a), "TSS");
+
+	/* What SIDT would show must say nothing about the direct map */
+	KUNIT_EXPECT_FALSE(test, virt_addr_valid((void *)a->layout.gate_idt));
+	close_arena(test, a);
+}
+
+static void instance_needs_few_tables(struct kunit *test)
+{
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	KUNIT_EXPECT_GT(test, x86_sbm_test_table_pages(&a->sbm), 0);
+	KUNIT_EXPECT_LE(test, x86_sbm_test_table_pages(&a->sbm), 8);
+	close_arena(test, a);
+}
+
+/* Neither in the kernel's tables nor in those of page-table isolation */
+static void kernel_text_has_no_global_mapping(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	expect_next_call_works(test);
+	KUNIT_EXPECT_EQ(test, x86_sbm_test_count_global(), 0);
+}
+
+/* === Events during a stay === */
+
+/*
+ * Runs until it is told to return, with a stack pointer, a GS base and an FS base
+ * that the kernel must not use, all flags that can be set, and null selectors.
+ * @value is the address of struct shared.
+ */
+DEFINE_ATTACK(stay_with_hostile_state,
+	      "mov %rsp, %r15\n"
+	      "xor %eax, %eax\n"
+	      "mov %eax, %ds\n"
+	      "mov %eax, %es\n"
+	      "mov %eax, %fs\n"
+	      "mov %eax, %gs\n"
+	      "bt $63, %rsi\n"
+	      "jnc 2f\n"
+	      "bt $62, %rsi\n"
+	      "jnc 3f\n"
+	      "2: wrgsbase %rsi\n"
+	      "wrfsbase %rsi\n"
+	      "3: pushf\n"
+	      "orq $0x247ed5, (%rsp)\n"
+	      "popf\n"
+	      "mov %rsi, %rsp\n"
+	      "movq $1, (%rcx)\n"
+	      "1: incq 8(%rcx)\n"
+	      "cmpq $0, 16(%rcx)\n"
+	      "je 1b\n"
+	      "mov %r15, %rsp");
+
+/*
+ * Runs until it is told to return and looks all the time whether a register has
+ * changed. R15 holds the address of struct shared, the others addresses behind
+ * it.
+ */
+#define SET_REG(reg, distance)						\
+	"lea " #distance "(%r15), %" #reg "\n\t"
+#define CHECK_REG(reg, distance)					\
+	"lea " #distance "(%r15), %rax\n\t"				\
+	"cmp %rax, %" #reg "\n\t"					\
+	"jne 3f\n\t"
+
+static noinline __naked int stay_and_check_regs(void *data)
+{
+	asm volatile("push %rbx\n\t"
+		     "push %rbp\n\t"
+		     "push %r12\n\t"
+		     "push %r13\n\t"
+		     "push %r14\n\t"
+		     "push %r15\n\t"
+		     "mov 16(%rdi), %r15\n\t"
+		     "mov %rsp, %r14\n\t"
+		     "movq $1, 8(%rdi)\n\t"
+		     SET_REG(rbx, 0x1001)
+		     SET_REG(rcx, 0x2002)
+		     SET_REG(rdx, 0x3003)
+		     SET_REG(rsi, 0x4004)
+		     SET_REG(rdi, 0x5005)
+		     SET_REG(rbp, 0x6006)
+		     SET_REG(r8, 0x7007)
+		     SET_REG(r9, 0x8008)
+		     SET_REG(r10, 0x9009)
+		     SET_REG(r11, 0xa00a)
+		     SET_REG(r12, 0xb00b)
+		     SET_REG(r13, 0xc00c)
+		     "movq $1, (%r15)\n\t"
+		     "1: std\n\t"
+		     "incq 8(%r15)\n\t"
+		     CHECK_REG(rbx, 0x1001)
+		     CHECK_REG(rcx, 0x2002)
+		     CHECK_REG(rdx, 0x3003)
+		     CHECK_REG(rsi, 0x4004)
+		     CHECK_REG(rdi, 0x5005)
+		     CHECK_REG(rbp, 0x6006)
+		     CHECK_REG(r8, 0x7007)
+		     CHECK_REG(r9, 0x8008)
+		     CHECK_REG(r10, 0x9009)
+		     CHECK_REG(r11, 0xa00a)
+		     CHECK_REG(r12, 0xb00b)
+		     CHECK_REG(r13, 0xc00c)
+		     "cmp %rsp, %r14\n\t"
+		     "jne 3f\n\t"
+		     "pushf\n\t"
+		     "pop %rax\n\t"
+		     "bt $10, %eax\n\t"
+		     "jnc 3f\n\t"
+		     "cmpq $0, 16(%r15)\n\t"
+		     "je 1b\n\t"
+		     "xor %eax, %eax\n\t"
+		     "2:\n\t"
+		     "cld\n\t"
+		     "pop %r15\n\t"
+		     "pop %r14\n\t"
+		     "pop %r13\n\t"
+		     "pop %r12\n\t"
+		     "pop %rbp\n\t"
+		     "pop %rbx\n\t"
+		     ASM_RET
+		     "3:\n\t"
+		     "mov $1, %eax\n\t"
+		     "jmp 2b");
+}
+
+STACK_FRAME_NON_STANDARD(stay_and_check_regs);
+
+/**
+ * struct stay - a thread on a CPU of its own that runs a target for long
+ * @worker: The thread.
+ * @func:   The target, which takes &struct attack_args.
+ * @addr:   For &attack_args.addr.
+ * @shared: How to tell it to come back.
+ * @test:   The test.
+ */
+struct stay {
+	struct worker	worker;
+	sbm_func	func;
+	unsigned long	addr;
+	struct shared	*shared;
+	struct kunit	*test;
+};
+
+static int stay_thread(struct worker *worker)
+{
+	struct stay *stay = worker->data;
+	struct cpu_state original, planted;
+	const struct sbm_fault *fault;
+	struct attack_args args;
+	struct shared *inside;
+	struct sbm sbm;
+	int ret;
+
+	ret = sbm_init(&sbm);
+	if (ret)
+		return ret;
+
+	inside = SBM_MAP_WRITABLE(&sbm, stay->shared, sizeof(*stay->shared));
+	init_args(&args, stay->addr, (unsigned long)inside);
+
+	read_cpu_state(&original);
+	plant_cpu_state();
+	read_cpu_state(&planted);
+	ret = sbm_exec(&sbm, stay->func,
+		       SBM_COPY_INOUT(&sbm, &args, sizeof(args)));
+	expect_same_cpu_state(stay->test, &planted);
+	restore_cpu_state(&original);
+
+	fault = sbm_fault(&sbm);
+	if (fault)
+		kunit_info(stay->test, "%s, vector %u, error code %lx at %pS\n",
+			   sbm_cause_name(fault->cause), fault->vector,
+			   fault->error_code, (void *)fault->ip);
+	if (!ret)
+		ret = sbm_error(&sbm);
+	sbm_destroy(&sbm);
+
+	return ret;
+}
+
+/* The second CPU that is online, for a thread that is disturbed from the first */
+static int disturbed_cpu(void)
+{
+	unsigned int cpu = cpumask_next(cpumask_first(cpu_online_mask),
+					cpu_online_mask);
+
+	return cpu < nr_cpu_ids ? cpu : -1;
+}
+
+/* Keep the test on the first CPU, or let it go */
+static void pin_test(struct kunit *test, bool pin)
+{
+	const struct cpumask *mask = cpu_possible_mask;
+
+	if (pin)
+		mask = cpumask_of(cpumask_first(cpu_online_mask));
+	KUNIT_EXPECT_EQ(test, set_cpus_allowed_ptr(current, mask), 0);
+}
+
+static void count_ipi(void *info)
+{
+	atomic_inc(info);
+}
+
+static atomic_t nmi_count;
+static atomic_t nmi_cpu = ATOMIC_INIT(-1);
+
+/* Eats all NMIs of one CPU while a test runs */
+static int eat_nmi(unsigned int cmd, struct pt_regs *regs)
+{
+	if (atomic_read(&nmi_cpu) != raw_smp_processor_id())
+		return NMI_DONE;
+
+	atomic_inc(&nmi_count);
+
+	return NMI_HANDLED;
+}
+
+static int start_eating_nmis(int cpu)
+{
+	atomic_set(&nmi_count, 0);
+	atomic_set(&nmi_cpu, cpu);
+
+	return register_nmi_handler(NMI_LOCAL, eat_nmi, 0, "sbm_test");
+}
+
+/* Wait for those that may still be on their way */
+static void wait_for_quiet(void)
+{
+	int before;
+
+	do {
+		before = atomic_read(&nmi_count);
+		msleep(50);
+	} while (atomic_read(&nmi_count) != before);
+}
+
+static void stop_eating_nmis(void)
+{
+	wait_for_quiet();
+	unregister_nmi_handler(NMI_LOCAL, "sbm_test");
+	atomic_set(&nmi_cpu, -1);
+}
+
+static void send_nmi(int cpu)
+{
+	preempt_disable();
+	__apic_send_IPI(cpu, NMI_VECTOR);
+	preempt_enable();
+}
+
+/* Send one NMI and wait for it. False if it is lost. */
+static bool nmi_arrives(int cpu)
+{
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+	int before = atomic_read(&nmi_count);
+
+	send_nmi(cpu);
+	while (atomic_read(&nmi_count) == before) {
+		if (time_after(jiffies, timeout))
+			return false;
+		cpu_relax();
+	}
+
+	return true;
+}
+
+/* Interrupts, NMIs and the timer, all during a stay */
+static void disturb(struct kunit *test, struct stay *stay)
+{
+	int cpu = stay->worker.cpu;
+	atomic_t ipis = ATOMIC_INIT(0);
+	unsigned long before;
+	int i, lost = 0;
+
+	for (i = 0; i < 200; i++)
+		smp_call_function_single(cpu, count_ipi, &ipis, 1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&ipis), 200);
+
+	KUNIT_EXPECT_EQ(test, start_eating_nmis(cpu), 0);
+	for (i = 0; i < 300 && !lost; i++)
+		lost += !nmi_arrives(cpu);
+	KUNIT_EXPECT_EQ(test, lost, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), 300);
+	stop_eating_nmis();
+	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), 300);
+
+	before = READ_ONCE(stay->shared->count);
+	schedule_timeout_uninterruptible(20);
+	KUNIT_EXPECT_NE(test, READ_ONCE(stay->shared->count), before);
+}
+
+static void run_disturbed(struct kunit *test, sbm_func func, unsigned long addr)
+{
+	struct stay stay = {
+		.worker = {
+			.fn	= stay_thread,
+			.data	= &stay,
+			.cpu	= disturbed_cpu(),
+		},
+		.func	= func,
+		.addr	= addr,
+		.test	= test,
+	};
+
+	stay.shared = alloc_shared(test);
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, worker_start(&stay.worker), 0);
+	if (stay.worker.task) {
+		if (wait_for_target(stay.shared, &stay.worker))
+			disturb(test, &stay);
+		else
+			KUNIT_FAIL(test, "the target does not run");
+	}
+	WRITE_ONCE(stay.shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 0);
+	pin_test(test, false);
+}
+
+static void skip_if_undisturbed(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (disturbed_cpu() < 0)
+		kunit_skip(test, "needs two CPUs");
+}
+
+static void registers_survive_events(struct kunit *test)
+{
+	skip_if_undisturbed(test);
+	run_disturbed(test, stay_and_check_regs, 0);
+	expect_next_call_works(test);
+}
+
+struct hostile {
+	const char	*name;
+	unsigned long	(*address)(const struct arena *a);
+};
+
+static const struct hostile hostile_states[] = {
+	{ "NULL", null_pointer },
+	{ "non-canonical address", non_canonical },
+	{ "kernel stack", kernel_stack },
+	{ "kernel GDT", kernel_gdt },
+	{ "per-CPU data", per_cpu_data },
+	{ "user space", user_space },
+};
+
+KUNIT_ARRAY_PARAM_DESC(hostile, hostile_states, name);
+
+/* Events during a stay with registers that point to forbidden places */
+static void events_ignore_hostile_registers(struct kunit *test)
+{
+	const struct hostile *hostile = test->param_value;
+
+	skip_if_undisturbed(test);
+	run_disturbed(test, attack_stay_with_hostile_state,
+		      hostile->address(NULL));
+	expect_next_call_works(test);
+}
+
+/*
+ * Send NMIs to a CPU that does something with @shared. First one after the other,
+ * at ever different times, and each must land; then as fast as they can be sent,
+ * when several become one.
+ */
+static void storm_of_nmis(struct kunit *test, int cpu, struct shared *shared)
+{
+	unsigned long before = READ_ONCE(shared->count);
+	int i, lost = 0;
+
+	for (i = 0; i < 1000 && !lost; i++) {
+		lost += !nmi_arrives(cpu);
+		ndelay(i * 37 % 10007);
+		cond_resched();
+	}
+	KUNIT_EXPECT_EQ(test, lost, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), 1000);
+
+	for (i = 0; i < 1000; i++)
+		send_nmi(cpu);
+	KUNIT_EXPECT_TRUE(test, nmi_arrives(cpu));
+	wait_for_quiet();
+	KUNIT_EXPECT_GT(test, atomic_read(&nmi_count), 1000);
+	KUNIT_EXPECT_LE(test, atomic_read(&nmi_count), 2001);
+	KUNIT_EXPECT_NE(test, READ_ONCE(shared->count), before);
+}
+
+/* Short calls, so that events hit each place of the way in and out */
+static int short_calls_thread(struct worker *worker)
+{
+	struct shared *shared = worker->data;
+	int value = 41, ret;
+	struct sbm sbm;
+	int *inside;
+
+	ret = sbm_init(&sbm);
+	if (ret)
+		return ret;
+
+	inside = SBM_COPY_INOUT(&sbm, &value, sizeof(value));
+	while (!READ_ONCE(shared->stop)) {
+		ret = sbm_exec(&sbm, add_one, inside);
+		if (ret != value + 1)
+			break;
+		ret = 0;
+		WRITE_ONCE(shared->started, 1);
+		WRITE_ONCE(shared->count, shared->count + 1);
+	}
+	sbm_destroy(&sbm);
+
+	return ret;
+}
+
+static void calls_survive_a_storm_of_nmis(struct kunit *test)
+{
+	struct worker worker = {
+		.fn	= short_calls_thread,
+		.cpu	= disturbed_cpu(),
+	};
+	struct shared *shared;
+
+	skip_if_undisturbed(test);
+	shared = alloc_shared(test);
+	worker.data = shared;
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, start_eating_nmis(worker.cpu), 0);
+	KUNIT_EXPECT_EQ(test, worker_start(&worker), 0);
+	if (worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &worker));
+		storm_of_nmis(test, worker.cpu, shared);
+	}
+	WRITE_ONCE(shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
+	stop_eating_nmis();
+	pin_test(test, false);
+	kunit_info(test, "%d NMIs landed during %lu calls\n",
+		   atomic_read(&nmi_count), shared->count);
+	expect_next_call_works(test);
+}
+
+/* The result is the number of the attack that did not end as it must */
+static int all_attacks_thread(struct worker *worker)
+{
+	static const sbm_func attacks[] = {
+		attack_syscall, attack_cli, attack_ud2, attack_int3, attack_x87,
+		attack_read, attack_trap_flag, attack_all_flags,
+	};
+	struct shared *shared = worker->data;
+	int i, ret = 0;
+
+	for (i = 0; !ret && !READ_ONCE(shared->stop); i++) {
+		unsigned int nr = i % ARRAY_SIZE(attacks);
+		struct attack_args args;
+		struct sbm sbm;
+
+		init_args(&args, 0, 0);
+		ret = sbm_init(&sbm);
+		if (ret)
+			break;
+
+		ret = sbm_exec(&sbm, attacks[nr],
+			       SBM_COPY_INOUT(&sbm, &args, sizeof(args)));
+		sbm_destroy(&sbm);
+
+		/* The kernel clears TF if another event comes first */
+		if (attacks[nr] == attack_all_flags ||
+		    (attacks[nr] == attack_trap_flag && !ret))
+			ret = ret ? nr + 1 : 0;
+		else
+			ret = ret == -EFAULT ? 0 : nr + 1;
+		WRITE_ONCE(shared->started, 1);
+		WRITE_ONCE(shared->count, shared->count + 1);
+	}
+
+	return ret;
+}
+
+/* NMIs that arrive together with other events: nothing is lost or mixed up */
+static void stops_survive_a_storm_of_nmis(struct kunit *test)
+{
+	struct worker worker = {
+		.fn	= all_attacks_thread,
+		.cpu	= disturbed_cpu(),
+	};
+	struct shared *shared;
+
+	skip_if_undisturbed(test);
+	shared = alloc_shared(test);
+	worker.data = shared;
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, start_eating_nmis(worker.cpu), 0);
+	KUNIT_EXPECT_EQ(test, worker_start(&worker), 0);
+	if (worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &worker));
+		storm_of_nmis(test, worker.cpu, shared);
+	}
+	WRITE_ONCE(shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
+	stop_eating_nmis();
+	pin_test(test, false);
+	expect_next_call_works(test);
+}
+
+/*
+ * Runs over an instruction that changes under its feet. @value is the address of
+ * struct shared.
+ */
+DEFINE_ATTACK(run_patched_code,
+	      "movq $1, (%rcx)\n"
+	      "1: nop\n"
+	      "incq 8(%rcx)\n"
+	      "cmpq $0, 16(%rcx)\n"
+	      "je 1b");
+
+static void synchronize_core(void *unused)
+{
+	sync_core();
+}
+
+static void poke_byte(unsigned long addr, u8 byte)
+{
+	text_poke((void *)addr, &byte, 1);
+	on_each_cpu(synchronize_core, NULL, 1);
+}
+
+/*
+ * The breakpoint that stands in while the kernel patches its text, as it does for
+ * static keys, is no stop. Whoever patches holds text_mutex.
+ */
+static void text_can_be_patched_during_a_stay(struct kunit *test)
+{
+	unsigned long insn = insn_of(attack_run_patched_code);
+	struct stay stay = {
+		.worker = {
+			.fn	= stay_thread,
+			.data	= &stay,
+			.cpu	= disturbed_cpu(),
+		},
+		.func	= attack_run_patched_code,
+		.test	= test,
+	};
+	unsigned long end = jiffies + SBM_TEST_PATIENCE;
+	/* More than the core would retry in a row, if it counted wrongly */
+	const int rounds = 80;
+	unsigned long before;
+	int i;
+
+	skip_if_undisturbed(test);
+	stay.shared = alloc_shared(test);
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, worker_start(&stay.worker), 0);
+	if (stay.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(stay.shared,
+							&stay.worker));
+		for (i = 0; i < rounds; i++) {
+			mutex_lock(&text_mutex);
+			poke_byte(insn, INT3_INSN_OPCODE);
+			/*
+			 * Let the target run into it. QEMU 7.2 can miss a write to
+			 * code that another CPU is translating at that moment, so
+			 * wait until it has long done so.
+			 */
+			do {
+				before = READ_ONCE(stay.shared->count);
+				schedule_timeout_uninterruptible(HZ / 50 + 1);
+			} while (READ_ONCE(stay.shared->count) != before &&
+				 time_before(jiffies, end));
+			poke_byte(insn, 0x90);
+			mutex_unlock(&text_mutex);
+
+			/* It must be seen to go on */
+			before = READ_ONCE(stay.shared->count);
+			schedule_timeout_uninterruptible(1);
+			if (READ_ONCE(stay.shared->count) == before)
+				schedule_timeout_uninterruptible(HZ / 10 + 1);
+			if (READ_ONCE(stay.shared->count) == before)
+				break;
+		}
+		KUNIT_EXPECT_EQ(test, i, rounds);
+	}
+	WRITE_ONCE(stay.shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 0);
+	pin_test(test, false);
+	expect_next_call_works(test);
+}
+
+#ifdef CONFIG_HOTPLUG_CPU
+
+/* A CPU goes away while a thread runs in a sandbox on it, and comes back */
+static void cpu_can_be_unplugged_during_a_stay(struct kunit *test)
+{
+	unsigned int cpu = disturbed_cpu();
+	struct stay stay = {
+		.worker = {
+			.fn	= stay_thread,
+			.data	= &stay,
+			.cpu	= -1,
+		},
+		.func	= stay_and_check_regs,
+		.test	= test,
+	};
+	unsigned long before;
+	int err;
+
+	skip_if_undisturbed(test);
+	stay.shared = alloc_shared(test);
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, worker_start(&stay.worker), 0);
+	if (stay.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(stay.shared,
+							&stay.worker));
+		/* There, but allowed to go elsewhere */
+		set_cpus_allowed_ptr(stay.worker.task, cpumask_of(cpu));
+		set_cpus_allowed_ptr(stay.worker.task, cpu_possible_mask);
+		err = remove_cpu(cpu);
+		if (err)
+			kunit_info(test, "CPU %u stays: %d\n", cpu, err);
+		before = READ_ONCE(stay.shared->count);
+		schedule_timeout_uninterruptible(HZ / 10 + 2);
+		KUNIT_EXPECT_NE(test, READ_ONCE(stay.shared->count), before);
+		if (!err)
+			KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+		KUNIT_EXPECT_EQ(test, 0,
+				set_cpus_allowed_ptr(stay.worker.task,
+						     cpumask_of(cpu)));
+		before = READ_ONCE(stay.shared->count);
+		schedule_timeout_uninterruptible(HZ / 10 + 2);
+		KUNIT_EXPECT_NE(test, READ_ONCE(stay.shared->count), before);
+	}
+	WRITE_ONCE(stay.shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 0);
+	pin_test(test, false);
+	expect_next_call_works(test);
+}
+
+#else
+
+static void cpu_can_be_unplugged_during_a_stay(struct kunit *test)
+{
+	kunit_skip(test, "no CPU hotplug");
+}
+
+#endif
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
+
+static atomic_t breakpoint_hits;
+
+static void breakpoint_hit(struct perf_event *bp, struct perf_sample_data *data,
+			   struct pt_regs *regs)
+{
+	atomic_inc(&breakpoint_hits);
+}
+
+static struct perf_event * __percpu *set_breakpoint(unsigned long addr,
+						     int len, int type)
+{
+	struct perf_event_attr attr;
+
+	atomic_set(&breakpoint_hits, 0);
+	hw_breakpoint_init(&attr);
+	attr.bp_addr = addr;
+	attr.bp_len = len;
+	attr.bp_type = type;
+
+	return register_wide_hw_breakpoint(&attr, breakpoint_hit, NULL);
+}
+
+/* They are the kernel's: they do not hit inside, and are armed again afterwards */
+static void kernel_breakpoints_do_not_hit_inside(struct kunit *test)
+{
+	struct perf_event * __percpu *bp;
+	struct sbm sbm;
+	int value = 1;
+	int *inside;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	inside = SBM_COPY_IN(&sbm, &value, sizeof(value));
+	bp = set_breakpoint((unsigned long)inside, HW_BREAKPOINT_LEN_4,
+			    HW_BREAKPOINT_RW);
+	KUNIT_EXPECT_FALSE(test, IS_ERR((void __force *)bp));
+	if (!IS_ERR((void __force *)bp)) {
+		KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, add_one, inside), 2);
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+		KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 0);
+		unregister_wide_hw_breakpoint(bp);
+	}
+
+	bp = set_breakpoint((unsigned long)&kernel_data, HW_BREAKPOINT_LEN_4,
+			    HW_BREAKPOINT_RW);
+	KUNIT_EXPECT_FALSE(test, IS_ERR((void __force *)bp));
+	if (!IS_ERR((void __force *)bp)) {
+		KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, add_one, inside), 2);
+		KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 0);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(kernel_data), 0x12345678);
+		KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 1);
+		unregister_wide_hw_breakpoint(bp);
+	}
+	sbm_destroy(&sbm);
+}
+
+/* The same for instructions, which the kernel has only with kprobes */
+static void kernel_breakpoints_in_text_do_not_hit_inside(struct kunit *test)
+{
+	struct perf_event * __percpu *bp;
+	sbm_func same = add_one;
+	struct sbm sbm;
+	int value = 1;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	bp = set_breakpoint((unsigned long)add_one, sizeof(long),
+			    HW_BREAKPOINT_X);
+	if (IS_ERR((void __force *)bp))
+		kunit_skip(test, "no breakpoints in text without kprobes");
+
+	KUNIT_EXPECT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, 2,
+			sbm_exec(&sbm, add_one,
+				 SBM_COPY_IN(&sbm, &value, sizeof(value))));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 0);
+	sbm_destroy(&sbm);
+
+	/* Not a copy that the compiler made of it */
+	OPTIMIZER_HIDE_VAR(same);
+	KUNIT_EXPECT_EQ(test, same(&value), 2);
+	KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 1);
+	unregister_wide_hw_breakpoint(bp);
+}
+
+#else
+
+static void kernel_breakpoints_do_not_hit_inside(struct kunit *test)
+{
+	kunit_skip(test, "no hardware breakpoints");
+}
+
+static void kernel_breakpoints_in_text_do_not_hit_inside(struct kunit *test)
+{
+	kunit_skip(test, "no hardware breakpoints");
+}
+
+#endif
+
+/* After a stop because of the FPU, the kernel can use it */
+static void kernel_can_use_the_fpu_afterwards(struct kunit *test)
+{
+	struct attack_args args;
+	struct want want = {
+		.causes	= BIT(SBM_CAUSE_FPU),
+		.vector	= X86_TRAP_NM,
+		.ip	= insn_of(attack_sse),
+	};
+	struct arena *a;
+	u32 status = 1;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, 0);
+	expect_stop(test, a, attack_sse, &args, &want, "SSE");
+	close_arena(test, a);
+
+	kernel_fpu_begin();
+	asm volatile("stmxcsr %0" : "=m" (status));
+	kernel_fpu_end();
+	/* As the kernel initializes it */
+	KUNIT_EXPECT_EQ(test, status, 0x1f80);
+}
+
+static int sbm_x86_suite_init(struct kunit_suite *suite)
+{
+	switch (boot_cpu_data.x86_vendor) {
+	case X86_VENDOR_INTEL:
+		pr_info("sbm-test: runs on an Intel processor\n");
+		break;
+	case X86_VENDOR_AMD:
+		pr_info("sbm-test: runs on an AMD processor\n");
+		break;
+	default:
+		pr_info("sbm-test: runs on another vendor's processor\n");
+	}
+
+	return 0;
+}
+
+static struct kunit_case sbm_x86_cases[] = {
+	KUNIT_CASE_PARAM(memory_is_out_of_reach, aim_gen_params),
+	KUNIT_CASE_PARAM(instruction_is_stopped, insn_gen_params),
+	KUNIT_CASE(sysenter_is_stopped),
+	KUNIT_CASE(sysenter_with_trap_flag_is_stopped),
+	KUNIT_CASE(all_software_interrupts_are_stopped),
+	KUNIT_CASE(return_gate_only_returns),
+	KUNIT_CASE(stack_overflow_is_stopped),
+	KUNIT_CASE(stack_underflow_is_stopped),
+	KUNIT_CASE_PARAM(stack_pointer_does_not_matter, aim_gen_params),
+	KUNIT_CASE(non_canonical_stack_is_stopped),
+	KUNIT_CASE_PARAM(permitted_instruction_has_no_effect_outside,
+			 permitted_gen_params),
+	KUNIT_CASE(alignment_checks_stay_inside),
+	KUNIT_CASE(change_to_32_bit_mode_is_stopped),
+	KUNIT_CASE(warning_of_a_target_is_a_stop),
+	KUNIT_CASE(registers_hold_nothing_of_the_kernel),
+	KUNIT_CASE(canary_is_not_the_kernels),
+	KUNIT_CASE(current_is_a_dummy),
+	KUNIT_CASE(per_cpu_data_is_out_of_reach_through_gs),
+	KUNIT_CASE(text_and_constants_are_readable),
+	KUNIT_CASE(other_sandboxes_are_out_of_reach),
+	KUNIT_CASE(new_sandboxes_find_no_old_data),
+	KUNIT_CASE(tables_map_nothing_else_for_ring_3),
+	KUNIT_CASE(entry_code_is_where_it_must_be),
+	KUNIT_CASE(instance_needs_few_tables),
+	KUNIT_CASE(kernel_text_has_no_global_mapping),
+	KUNIT_CASE(registers_survive_events),
+	KUNIT_CASE_PARAM(events_ignore_hostile_registers, hostile_gen_params),
+	KUNIT_CASE(calls_survive_a_storm_of_nmis),
+	KUNIT_CASE(stops_survive_a_storm_of_nmis),
+	KUNIT_CASE(text_can_be_patched_during_a_stay),
+	KUNIT_CASE(cpu_can_be_unplugged_during_a_stay),
+	KUNIT_CASE(kernel_breakpoints_do_not_hit_inside),
+	KUNIT_CASE(kernel_breakpoints_in_text_do_not_hit_inside),
+	KUNIT_CASE(kernel_can_use_the_fpu_afterwards),
+	{}
+};
+
+static struct kunit_suite sbm_x86_suite = {
+	.name		= "sbm_x86",
+	.suite_init	= sbm_x86_suite_init,
+	.test_cases	= sbm_x86_cases,
+};
+
+kunit_test_suite(sbm_x86_suite);
+
+MODULE_DESCRIPTION("KUnit suite for sandbox mode on x86");
+MODULE_LICENSE("GPL");
