@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Inject NMIs into a running guest, until it is gone.
+
+SOCKET is QEMU's monitor (-monitor unix:SOCKET,server=on,wait=off), LOG the
+guest's console log: the first NMI is sent when START stands in it.  The monitor
+reaches processor 0 only, and NMIs that come faster than they are taken melt
+into one.  No handler claims them, so the guest says in its log that they came.
+"""
+
+import argparse
+import os
+import socket
+import sys
+import time
+
+
+def main():
+    """Wait for the guest, then send."""
+    args = argparse.ArgumentParser(description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument('socket')
+    args.add_argument('log')
+    args.add_argument('--start', default='KTAP version 1')
+    args.add_argument('--pause', type=float, default=0.003, help='seconds between two')
+    args.add_argument('--limit', type=float, default=600, help='seconds at most')
+    opt = args.parse_args()
+
+    end = time.monotonic() + opt.limit
+    monitor = None
+    while monitor is None and time.monotonic() < end:
+        try:
+            monitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            monitor.connect(opt.socket)
+        except OSError:
+            monitor.close()
+            monitor = None
+            time.sleep(0.05)
+    if monitor is None:
+        sys.exit(f'error: no monitor at {opt.socket}')
+    monitor.setblocking(False)
+
+    begun, sent = False, 0
+    try:
+        while time.monotonic() < end:
+            if not begun:
+                if os.path.exists(opt.log):
+                    with open(opt.log, encoding='utf-8', errors='replace') as file:
+                        begun = opt.start in file.read()
+                time.sleep(0.05)
+                continue
+            try:
+                monitor.sendall(b'nmi\n')
+                sent += 1
+            except BlockingIOError:
+                pass
+            try:
+                # What the monitor answers is of no interest, but has to go.
+                while monitor.recv(65536):
+                    pass
+                break
+            except BlockingIOError:
+                pass
+            time.sleep(opt.pause)
+    except (ConnectionError, BrokenPipeError):
+        pass
+    print(f'{sent} NMIs sent')
+
+
+if __name__ == '__main__':
+    main()
