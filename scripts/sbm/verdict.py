@@ -22,6 +22,7 @@ import tempfile
 STAMP = re.compile(r'^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?')
 RESULT = re.compile(r'^( *)(ok|not ok) (\d+)(?: -)?(?: (.*))?$')
 TROUBLE = re.compile(r'BUG:|WARNING:|Oops|Call Trace|general protection')
+KTAP = re.compile(r'^ *(KTAP version \d|1\.\.\d|ok \d|not ok \d|#|kunit executor:)')
 PANIC = re.compile(r'Kernel panic - not syncing|sbm-test: stopped after')
 
 
@@ -72,7 +73,13 @@ class Totals:
 
 
 def kunit_says(kunit, lines):
-    """The kernel's own opinion: None if content, else its last words."""
+    """The kernel's own opinion: None if content, else its last words.
+
+    kunit.py wants "# Subtest" right behind "KTAP version", and counts a suite as
+    crashed if a message of the kernel stands between the two.  The messages are
+    judged elsewhere: it gets the lines that are KTAP.
+    """
+    lines = [line for line in lines if KTAP.match(line)]
     with tempfile.NamedTemporaryFile('w', suffix='.log', delete=False) as tmp:
         tmp.write('\n'.join(lines) + '\n')
     try:
