@@ -169,6 +169,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	struct sbm_task_state ts;
 	struct sbm_gate_state *state;
 	struct sbm_host host = {};
+	unsigned int slot;
 	unsigned long dr7;
 	u32 nr_nmi;
 
@@ -186,11 +187,9 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	 * on this CPU during a stay.
 	 */
 	state->host_cr3 = __read_cr3();
-	state->sbm_cr3 = sbm_top_pa(as);
-	if (cr4_read_shadow() & X86_CR4_PCIDE) {
+	if (cr4_read_shadow() & X86_CR4_PCIDE)
 		state->host_cr3 |= X86_CR3_PCID_NOFLUSH;
-		state->sbm_cr3 |= SBM_PCID;
-	}
+	slot = sbm_tlb_enter(as, &state->sbm_cr3);
 	state->host_cr4 = cr4_read_shadow();
 	state->sbm_cr4 = state->host_cr4 & ~X86_CR4_LASS;
 	state->sbm_gsbase = as->gsbase;

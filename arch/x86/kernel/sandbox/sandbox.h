@@ -5,6 +5,7 @@
 #ifndef _X86_KERNEL_SANDBOX_SANDBOX_H
 #define _X86_KERNEL_SANDBOX_SANDBOX_H
 
+#include <linux/bits.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -25,13 +26,42 @@
 #define SBM_WINDOW_END		(SBM_WINDOW_START + SBM_WINDOW_SIZE)
 
 /*
- * The PCID of sandboxes. The kernel's own are 1 to 2047; user space's twins under
- * page-table isolation are 2049 and a few more, see tables.c for the checks.
+ * The PCIDs of sandboxes. The kernel's own are 1 to 2047; user space's twins under
+ * page-table isolation are 2049 and a few more, see tlb.c for the checks. Eight
+ * cost a lookup of one cache line or two, and serve more sandboxes than take turns
+ * on a CPU.
  */
-#define SBM_PCID		2064UL
+#define SBM_PCID_FIRST		2064UL
+#define SBM_NR_PCIDS		8
+
+/**
+ * struct sbm_tlb_slot - what a PCID of this CPU's TLB may hold
+ * @id:		Instance whose entries it holds, 0 if that is not known.
+ * @generation: Which state of the instance's tables they are from.
+ */
+struct sbm_tlb_slot {
+	u64	id;
+	u64	generation;
+};
+
+/**
+ * struct sbm_tlb - the sandboxes' share of a CPU's TLB
+ * @slots: One per PCID.
+ * @next:  The slot to be taken away next.
+ */
+struct sbm_tlb {
+	struct sbm_tlb_slot	slots[SBM_NR_PCIDS];
+	unsigned int		next;
+};
+
+/* Result of sbm_tlb_find(): what the slot holds must be flushed */
+#define SBM_TLB_FLUSH		BIT(31)
 
 /**
  * struct arch_sbm - state of an instance
+ * @id:		Number of the instance, never used again.
+ * @generation: Counts changes of entries that were present: a TLB may hold the old
+ *		ones.
  * @top:	Top-level page table.
  * @nr_tables:	Number of private page-table pages, @top included.
  * @next:	First free address of the window. A guard page lies before it.
@@ -44,6 +74,8 @@
  * @regs:	Registers of the target, while it is not running.
  */
 struct arch_sbm {
+	u64		id;
+	u64		generation;
 	u64		*top;
 	unsigned int	nr_tables;
 	unsigned long	next;
@@ -69,6 +101,11 @@ unsigned long sbm_top_pa(const struct arch_sbm *as);
 
 /* tlb.c */
 int sbm_text_nonglobal(void);
+unsigned int sbm_tlb_find(struct sbm_tlb *tlb, u64 id, u64 generation);
+void sbm_tlb_filled(struct sbm_tlb *tlb, unsigned int slot, u64 id,
+		    u64 generation);
+unsigned int sbm_tlb_enter(const struct arch_sbm *as, u64 *cr3);
+void sbm_tlb_entered(const struct arch_sbm *as, unsigned int slot);
 unsigned long sbm_count_global(void);
 
 #endif /* _X86_KERNEL_SANDBOX_SANDBOX_H */

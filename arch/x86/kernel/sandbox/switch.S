@@ -216,8 +216,8 @@ SYM_INNER_LABEL(sbm_window, SYM_L_GLOBAL)
 	CLEAR_CPU_BUFFERS
 
 	/*
-	 * The sandbox's tables. Flushes what the TLB holds of them, because bit 63
-	 * is clear.
+	 * The sandbox's tables. Bit 63 is set if PCIDs are on and what this CPU holds
+	 * of that PCID is from these very tables; else what it holds is flushed.
 	 */
 	movq	SBM_GATE_sbm_cr3(%rdi), %rax
 	movq	%rax, %cr3

@@ -21,6 +21,7 @@
  * Nothing is global. Entries that map nothing are all zero.
  */
 #include <linux/array_size.h>
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -56,14 +57,6 @@
 
 /* The window's tables hang below one PMD page */
 static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
-
-/*
- * The kernel's PCIDs are 1 to MAX_ASID_AVAILABLE + 1 (tlb.c), which is below
- * 2048 with page-table isolation configured in and by a patch of this series
- * without. User space's copies of them have bit 11 set.
- */
-static_assert(SBM_PCID > 2048 + 1 + TLB_NR_DYN_ASIDS);
-static_assert(SBM_PCID < (1 << X86_CR3_PCID_BITS));
 
 /* Top-level table that new instances start from */
 static u64 *sbm_template;
@@ -360,6 +353,10 @@ int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 	if (!entry)
 		return -ENOMEM;
 
+	/* A TLB keeps what was present, and never that something was not */
+	if (*entry & _PAGE_PRESENT)
+		as->generation++;
+
 	*entry = __sme_set(PFN_PHYS(page_to_pfn(page))) | flags | _PAGE_USER;
 
 	return 0;
@@ -512,6 +509,7 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 
 struct arch_sbm *arch_sbm_create(size_t stack_size)
 {
+	static atomic64_t last_id;
 	/* The shadow has one page per hot variable at most */
 	unsigned int max_own = (stack_size >> PAGE_SHIFT) + 3;
 	struct arch_sbm *as;
@@ -529,6 +527,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size)
 	if (!as->own || !page)
 		goto out_destroy;
 
+	as->id = atomic64_inc_return(&last_id);
 	memcpy(as->top, sbm_template, PAGE_SIZE);
 	as->nr_tables = 1;
 	as->next = SBM_WINDOW_START + PAGE_SIZE;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sandbox mode (SBM) on x86-64: no global entries for what ring 3 maps.
+ * Sandbox mode (SBM) on x86-64: the TLB.
+ *
+ * === No global entries for what ring 3 maps ===
  *
  * The TLB uses a global entry whatever CR3 says. While the sandbox's tables are
  * loaded there must be none
@@ -17,13 +19,23 @@
  *
  * QEMU flushes everything at each write to CR3 and can show none of this:
  * sbm_count_global() is what the tests check.
+ *
+ * === PCIDs ===
+ *
+ * Each CPU remembers which instances the PCIDs of sandboxes hold entries of, and
+ * which generation of their tables. If it holds the right ones, a stay begins
+ * without a flush; else it flushes that PCID, and only that. So nobody ever has to
+ * be told that an instance or a mapping is gone: an id is not used again, and
+ * translations of a PCID that is not loaded are not used.
  */
+#include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/cpu.h>
 #include <linux/cpufeature.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/smp.h>
 
@@ -91,6 +103,79 @@ static unsigned long sbm_walk_all(bool clear)
 unsigned long sbm_count_global(void)
 {
 	return sbm_walk_all(false);
+}
+
+/*
+ * The kernel's PCIDs are 1 to MAX_ASID_AVAILABLE + 1 (tlb.c), which is below
+ * 2048 with page-table isolation configured in and by a patch of this series
+ * without. User space's copies of them have bit 11 set.
+ */
+static_assert(SBM_PCID_FIRST > 2048 + 1 + TLB_NR_DYN_ASIDS);
+static_assert(SBM_PCID_FIRST + SBM_NR_PCIDS <= (1 << X86_CR3_PCID_BITS));
+
+static DEFINE_PER_CPU(struct sbm_tlb, sbm_tlb);
+
+/*
+ * The slot for an instance, with SBM_TLB_FLUSH if what it holds is not right. It
+ * belongs to nobody then until sbm_tlb_filled(): the CPU may not get as far as to
+ * the write to CR3 that flushes.
+ */
+unsigned int sbm_tlb_find(struct sbm_tlb *tlb, u64 id, u64 generation)
+{
+	unsigned int i;
+
+	for (i = 0; i < SBM_NR_PCIDS; i++) {
+		if (tlb->slots[i].id != id)
+			continue;
+		if (tlb->slots[i].generation == generation)
+			return i;
+		tlb->slots[i].id = 0;
+		return i | SBM_TLB_FLUSH;
+	}
+
+	i = tlb->next;
+	tlb->next = (i + 1) % SBM_NR_PCIDS;
+	tlb->slots[i].id = 0;
+
+	return i | SBM_TLB_FLUSH;
+}
+
+/* CR3 was written as sbm_tlb_find() has asked for */
+void sbm_tlb_filled(struct sbm_tlb *tlb, unsigned int slot, u64 id, u64 generation)
+{
+	tlb->slots[slot & ~SBM_TLB_FLUSH] = (struct sbm_tlb_slot) {
+		.id		= id,
+		.generation	= generation,
+	};
+}
+
+/*
+ * CR3 for a stay on this CPU, interrupts off. The result is for
+ * sbm_tlb_entered(), which must not be called if ring 3 was not entered.
+ */
+unsigned int sbm_tlb_enter(const struct arch_sbm *as, u64 *cr3)
+{
+	unsigned int slot;
+
+	*cr3 = sbm_top_pa(as);
+
+	/* Without PCIDs each write to CR3 flushes all but global entries */
+	if (!(cr4_read_shadow() & X86_CR4_PCIDE))
+		return 0;
+
+	slot = sbm_tlb_find(this_cpu_ptr(&sbm_tlb), as->id, as->generation);
+	*cr3 |= SBM_PCID_FIRST + (slot & ~SBM_TLB_FLUSH);
+	if (!(slot & SBM_TLB_FLUSH))
+		*cr3 |= X86_CR3_PCID_NOFLUSH;
+
+	return slot;
+}
+
+void sbm_tlb_entered(const struct arch_sbm *as, unsigned int slot)
+{
+	if (slot & SBM_TLB_FLUSH)
+		sbm_tlb_filled(this_cpu_ptr(&sbm_tlb), slot, as->id,
+			       as->generation);
 }
 
 static void sbm_flush_all(void *unused)
