@@ -19,6 +19,7 @@
 #include <linux/linkage.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/nmi.h>
 #include <linux/objtool.h>
@@ -2239,6 +2240,63 @@ static void kernel_text_has_no_global_mapping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x86_sbm_test_count_global(), 0);
 }
 
+/*
+ * QEMU has no PCIDs, and flushes at each write to CR3. So play the processor: a
+ * PCID keeps what was last loaded with it until it is flushed. However stays follow
+ * each other, one that does not flush must find its own tables, of this very
+ * generation, and nothing else.
+ */
+static void pcids_hold_nothing_stale(struct kunit *test)
+{
+	struct {
+		u64 id;
+		u64 generation;
+	} held[64] = {};
+	const unsigned int nr_ids = 12, rounds = 20000;
+	unsigned int kept = 0, flushed = 0, wrong = 0, slots = 0, i;
+	u64 generation[12] = {};
+	u64 seed = 1;
+
+	for (i = 0; i < rounds; i++) {
+		unsigned int n, slot, dice;
+		bool abort, flush;
+		u64 id;
+
+		/* Any fixed sequence will do that mixes all of it */
+		seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+		dice = seed >> 40;
+		n = dice % nr_ids;
+		/* Long runs of few, as in real life, and phases of many */
+		if (!(i & 0x200))
+			n %= 3;
+		abort = dice / 64 % 8 == 0;
+		if (dice / 1024 % 16 == 0)
+			generation[n]++;
+		id = 1000 + n;
+
+		flush = x86_sbm_test_stay(id, generation[n], abort, &slot);
+		KUNIT_ASSERT_LT(test, slot, ARRAY_SIZE(held));
+		slots = max(slots, slot + 1);
+		if (!flush) {
+			kept++;
+			wrong += held[slot].id != id ||
+				 held[slot].generation != generation[n];
+		} else if (!abort) {
+			flushed++;
+			held[slot].id = id;
+			held[slot].generation = generation[n];
+		}
+	}
+
+	kunit_info(test, "%u PCIDs, %u stays kept their entries, %u flushed\n",
+		   slots, kept, flushed);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	/* It is of some use, too */
+	KUNIT_EXPECT_GT(test, slots, 1);
+	KUNIT_EXPECT_GT(test, kept, rounds / 4);
+	KUNIT_EXPECT_GT(test, flushed, rounds / 16);
+}
+
 /* === Events during a stay === */
 
 /*
@@ -2720,6 +2778,223 @@ static void stops_survive_a_storm_of_nmis(struct kunit *test)
 	expect_next_call_works(test);
 }
 
+static unsigned int storm_nmis = 2000;
+module_param_named(storm, storm_nmis, uint, 0444);
+MODULE_PARM_DESC(storm, "NMIs of the storm on all processors, 0: no storm");
+
+/*
+ * For an emulator that looks for events at each instruction: go on until each
+ * instruction of both ways was hit.
+ */
+static bool storm_everywhere;
+module_param_named(storm_everywhere, storm_everywhere, bool, 0444);
+MODULE_PARM_DESC(storm_everywhere, "NMIs must hit each instruction of the world switch");
+
+static DEFINE_PER_CPU(atomic_t, storm_landed);
+static bool storm_is_on;
+
+/* Nothing else sends NMIs meanwhile, so each one that comes counts */
+static int count_storm_nmi(unsigned int cmd, struct pt_regs *regs)
+{
+	if (!READ_ONCE(storm_is_on))
+		return NMI_DONE;
+	atomic_inc(this_cpu_ptr(&storm_landed));
+
+	return NMI_HANDLED;
+}
+
+/**
+ * struct way - the instructions of one way of the world switch
+ * @insns: Their addresses.
+ * @nr:	   How many there are.
+ */
+struct way {
+	unsigned long	insns[200];
+	unsigned int	nr;
+};
+
+static unsigned int insns_missed(const struct way *way)
+{
+	unsigned int i, missed = 0;
+
+	for (i = 0; i < way->nr; i++)
+		missed += !x86_sbm_test_nmis_at_insn(way->insns[i]);
+
+	return missed;
+}
+
+static void tell_missed(struct kunit *test, const struct way *way)
+{
+	unsigned int i;
+
+	for (i = 0; i < way->nr; i++) {
+		if (!x86_sbm_test_nmis_at_insn(way->insns[i]))
+			kunit_info(test, "no NMI has hit %pS\n",
+				   (void *)way->insns[i]);
+	}
+}
+
+/**
+ * struct storm - what all threads of a storm share
+ * @quota:   NMIs that each CPU sends.
+ * @sending: Threads that have not sent all of theirs.
+ * @calls:   Calls that were made.
+ * @lost:    NMIs that did not arrive.
+ */
+struct storm {
+	unsigned int	quota;
+	atomic_t	sending;
+	atomic_t	calls;
+	atomic_t	lost;
+};
+
+/*
+ * Calls without end; between two, an NMI to the next CPU if that has got the last
+ * one. So each CPU is somewhere in a call when one comes, and none may melt into
+ * another.
+ */
+static int storm_thread(struct worker *worker)
+{
+	struct storm *storm = worker->data;
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+	int next = cpumask_next(worker->cpu, cpu_online_mask);
+	int value = 41, sent = 0, ret;
+	struct sbm sbm;
+	int *inside;
+
+	if (next >= nr_cpu_ids)
+		next = cpumask_first(cpu_online_mask);
+	ret = sbm_init(&sbm);
+	if (ret)
+		goto out;
+
+	inside = SBM_COPY_INOUT(&sbm, &value, sizeof(value));
+	while (atomic_read(&storm->sending)) {
+		int landed = atomic_read(per_cpu_ptr(&storm_landed, next));
+
+		ret = sbm_exec(&sbm, add_one, inside);
+		if (ret != value + 1)
+			break;
+		ret = 0;
+		atomic_inc(&storm->calls);
+
+		if (sent > storm->quota)
+			continue;
+		if (landed == sent && sent < storm->quota) {
+			/* Not in step with the other one's calls */
+			ndelay(sent * 37 % 1009);
+			send_nmi(next);
+			timeout = jiffies + SBM_TEST_PATIENCE;
+			sent++;
+		} else if (landed == sent) {
+			atomic_dec(&storm->sending);
+			sent++;
+		} else if (landed > sent || time_after(jiffies, timeout)) {
+			atomic_inc(&storm->lost);
+			break;
+		}
+	}
+	sbm_destroy(&sbm);
+out:
+	/* The others need not wait for this one */
+	if (sent <= storm->quota)
+		atomic_dec(&storm->sending);
+
+	return ret;
+}
+
+static unsigned int run_storm(struct kunit *test, struct storm *storm)
+{
+	unsigned int nr = num_online_cpus(), i = 0, landed = 0;
+	struct worker *workers;
+	unsigned int cpu;
+
+	workers = kunit_kcalloc(test, nr, sizeof(*workers), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, workers);
+	for_each_online_cpu(cpu)
+		atomic_set(per_cpu_ptr(&storm_landed, cpu), 0);
+	atomic_set(&storm->sending, nr);
+	WRITE_ONCE(storm_is_on, true);
+	for_each_online_cpu(cpu) {
+		if (i == nr)
+			break;
+		workers[i].fn = storm_thread;
+		workers[i].data = storm;
+		workers[i].cpu = cpu;
+		if (worker_start(&workers[i++])) {
+			KUNIT_FAIL(test, "no thread");
+			atomic_dec(&storm->sending);
+		}
+	}
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ(test, worker_finish(&workers[i]), 0);
+	/* Those that nobody has sent would come now */
+	msleep(20);
+	WRITE_ONCE(storm_is_on, false);
+
+	for_each_online_cpu(cpu) {
+		unsigned int n = atomic_read(per_cpu_ptr(&storm_landed, cpu));
+
+		KUNIT_EXPECT_EQ(test, n, storm->quota);
+		landed += n;
+	}
+	kunit_kfree(test, workers);
+
+	return landed;
+}
+
+/*
+ * Calls on all CPUs, which send each other NMIs. Each that was sent must land once,
+ * and each call must end as it should.
+ */
+static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
+{
+	unsigned int nr, landed = 0, rounds = 0, missed;
+	struct storm storm = {};
+	struct way *in, *out;
+
+	skip_if_undisturbed(test);
+	if (!storm_nmis)
+		kunit_skip(test, "switched off by sbm_x86_kunit.storm=0");
+	in = kunit_kzalloc(test, sizeof(*in), GFP_KERNEL);
+	out = kunit_kzalloc(test, sizeof(*out), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, in);
+	KUNIT_ASSERT_NOT_NULL(test, out);
+	in->nr = x86_sbm_test_way(false, in->insns, ARRAY_SIZE(in->insns));
+	out->nr = x86_sbm_test_way(true, out->insns, ARRAY_SIZE(out->insns));
+	KUNIT_ASSERT_GT(test, in->nr, 0);
+	KUNIT_ASSERT_GT(test, out->nr, 0);
+
+	x86_sbm_test_reset_nmis();
+	KUNIT_ASSERT_EQ(test, register_nmi_handler(NMI_LOCAL, count_storm_nmi, 0,
+						   "sbm_storm"), 0);
+	nr = num_online_cpus();
+	do {
+		storm.quota = DIV_ROUND_UP(storm_nmis, nr);
+		landed += run_storm(test, &storm);
+		missed = insns_missed(in) + insns_missed(out);
+	} while (storm_everywhere && missed && ++rounds < 100 &&
+		 !test->status);
+	unregister_nmi_handler(NMI_LOCAL, "sbm_storm");
+
+	kunit_info(test, "storm: %u NMIs sent and landed on %u CPUs during %d calls\n",
+		   landed, nr, atomic_read(&storm.calls));
+	kunit_info(test, "storm: %u in the target, %u on the way in, %u on the way out\n",
+		   x86_sbm_test_nmis_at(SBM_NMI_TARGET),
+		   x86_sbm_test_nmis_at(SBM_NMI_WAY_IN),
+		   x86_sbm_test_nmis_at(SBM_NMI_WAY_OUT));
+	kunit_info(test, "storm: %u of %u instructions of the way in were hit, %u of %u of the way out\n",
+		   in->nr - insns_missed(in), in->nr,
+		   out->nr - insns_missed(out), out->nr);
+	KUNIT_EXPECT_EQ(test, atomic_read(&storm.lost), 0);
+	if (storm_everywhere) {
+		tell_missed(test, in);
+		tell_missed(test, out);
+		KUNIT_EXPECT_EQ(test, missed, 0);
+	}
+	expect_next_call_works(test);
+}
+
 /*
  * Runs over an instruction that changes under its feet. @value is the address of
  * struct shared.
@@ -3030,10 +3305,12 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(entry_code_is_where_it_must_be),
 	KUNIT_CASE(instance_needs_few_tables),
 	KUNIT_CASE(kernel_text_has_no_global_mapping),
+	KUNIT_CASE(pcids_hold_nothing_stale),
 	KUNIT_CASE(registers_survive_events),
 	KUNIT_CASE_PARAM(events_ignore_hostile_registers, hostile_gen_params),
 	KUNIT_CASE(calls_survive_a_storm_of_nmis),
 	KUNIT_CASE(stops_survive_a_storm_of_nmis),
+	KUNIT_CASE_SLOW(nmis_are_neither_lost_nor_doubled),
 	KUNIT_CASE(text_can_be_patched_during_a_stay),
 	KUNIT_CASE(cpu_can_be_unplugged_during_a_stay),
 	KUNIT_CASE(kernel_breakpoints_do_not_hit_inside),

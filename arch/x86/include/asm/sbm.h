@@ -75,6 +75,41 @@ bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
  */
 unsigned long x86_sbm_test_count_global(void);
 
+/*
+ * Account for a stay of an instance on a processor that only the test has. @abort:
+ * CR3 was not written. Returns whether CR3 would have flushed the PCID in @slot.
+ */
+bool x86_sbm_test_stay(u64 id, u64 generation, bool abort, unsigned int *slot);
+
+/**
+ * enum x86_sbm_nmi_place - where an NMI has hit
+ * @SBM_NMI_TARGET:  In ring 3.
+ * @SBM_NMI_SYSCALL: At entry text, before the fetch faulted.
+ * @SBM_NMI_WAY_IN:  Between the first LIDT and IRETQ.
+ * @SBM_NMI_WAY_OUT: Between an event and the second LIDT.
+ * @SBM_NR_NMI_PLACES: Number of places.
+ */
+enum x86_sbm_nmi_place {
+	SBM_NMI_TARGET,
+	SBM_NMI_SYSCALL,
+	SBM_NMI_WAY_IN,
+	SBM_NMI_WAY_OUT,
+	SBM_NR_NMI_PLACES
+};
+
+/* NMIs that were seen there since the last reset, on all CPUs */
+unsigned int x86_sbm_test_nmis_at(enum x86_sbm_nmi_place place);
+/* NMIs that have hit the instruction at @addr in the text of the switch */
+unsigned int x86_sbm_test_nmis_at_insn(unsigned long addr);
+void x86_sbm_test_reset_nmis(void);
+
+/*
+ * The addresses of all instructions that a stay executes between LIDT and IRETQ, or
+ * (@out) between a target's return and LIDT, in this order. Returns their number, 0
+ * if there are more than @max.
+ */
+unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
+
 /* Page-table pages of the instance */
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);
 

@@ -143,6 +143,10 @@ extern const u8 sbm_stubs[];
 extern const u8 sbm_nmi_stub[];
 extern const u8 sbm_mce_stub[];
 extern const u8 sbm_target_return[];
+/* Inside sbm_switch(): the way in, from behind LIDT to behind IRETQ; the way out */
+extern const u8 sbm_window[];
+extern const u8 sbm_window_end[];
+extern const u8 sbm_leave[];
 
 #endif /* !__ASSEMBLER__ */
 #endif /* _X86_KERNEL_SANDBOX_GATE_H */

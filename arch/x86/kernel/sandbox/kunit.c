@@ -2,9 +2,13 @@
 /*
  * Sandbox mode (SBM) on x86-64: hooks for the KUnit suites. See asm/sbm.h.
  */
+#include <linux/array_size.h>
+#include <linux/atomic.h>
 #include <linux/sbm.h>
 #include <linux/smp.h>
+#include <linux/string.h>
 
+#include <asm/insn.h>
 #include <asm/sbm.h>
 
 #include <sbm/sbm.h>
@@ -52,6 +56,114 @@ bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
 unsigned long x86_sbm_test_count_global(void)
 {
 	return sbm_count_global();
+}
+
+bool x86_sbm_test_stay(u64 id, u64 generation, bool abort, unsigned int *slot)
+{
+	static struct sbm_tlb tlb;
+	bool flush;
+
+	*slot = sbm_tlb_find(&tlb, id, generation);
+	flush = *slot & SBM_TLB_FLUSH;
+	if (flush && !abort)
+		sbm_tlb_filled(&tlb, *slot, id, generation);
+	*slot &= ~SBM_TLB_FLUSH;
+
+	return flush;
+}
+
+/* === Where NMIs have hit === */
+
+static atomic_t sbm_nmis[SBM_NR_NMI_PLACES];
+/* By the offset in the text of the switch */
+static atomic_t sbm_nmis_at_insn[4 * PAGE_SIZE];
+
+/*
+ * The frame of the last one is still on the NMI stack: nothing is put there between
+ * two stays. If it hit after another one on the way out, that one goes uncounted here.
+ */
+void sbm_test_note_nmi(const struct sbm_gate *gate)
+{
+	const struct pt_regs *regs = (void *)gate->nmi + sizeof(gate->nmi) -
+				     sizeof(*regs);
+	unsigned long offset = regs->ip - (unsigned long)__sbm_switch_start;
+	enum x86_sbm_nmi_place place;
+
+	if (regs->cs & 3) {
+		place = SBM_NMI_TARGET;
+	} else if (regs->ip >= (unsigned long)__sbm_entry_start &&
+		   regs->ip < (unsigned long)__sbm_entry_end) {
+		place = SBM_NMI_SYSCALL;
+	} else {
+		place = regs->ip >= (unsigned long)sbm_window &&
+			regs->ip < (unsigned long)sbm_window_end ?
+			SBM_NMI_WAY_IN : SBM_NMI_WAY_OUT;
+		if (offset < ARRAY_SIZE(sbm_nmis_at_insn))
+			atomic_inc(&sbm_nmis_at_insn[offset]);
+	}
+	atomic_inc(&sbm_nmis[place]);
+}
+
+unsigned int x86_sbm_test_nmis_at(enum x86_sbm_nmi_place place)
+{
+	return atomic_read(&sbm_nmis[place]);
+}
+
+unsigned int x86_sbm_test_nmis_at_insn(unsigned long addr)
+{
+	unsigned long offset = addr - (unsigned long)__sbm_switch_start;
+
+	return offset < ARRAY_SIZE(sbm_nmis_at_insn) ?
+	       atomic_read(&sbm_nmis_at_insn[offset]) : 0;
+}
+
+void x86_sbm_test_reset_nmis(void)
+{
+	memset(sbm_nmis, 0, sizeof(sbm_nmis));
+	memset(sbm_nmis_at_insn, 0, sizeof(sbm_nmis_at_insn));
+}
+
+/*
+ * Branches forward are taken: they jump over what this processor does not need. Of
+ * those back, one ends a stub, the other is that of the loop that fills the return
+ * stack.
+ */
+unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max)
+{
+	unsigned long addr = (unsigned long)sbm_window;
+	unsigned int nr;
+
+	if (out)
+		addr = (unsigned long)sbm_stubs + SBM_RETURN_VECTOR * SBM_STUB_SIZE;
+
+	for (nr = 0; nr < max;) {
+		struct insn insn;
+		u8 op, op2;
+
+		if (insn_decode_kernel(&insn, (void *)addr))
+			return 0;
+		insns[nr++] = addr;
+		op = insn.opcode.bytes[0];
+		op2 = insn.opcode.bytes[1];
+		addr += insn.length;
+
+		/* IRETQ, or LIDT: 0f 01 /3 with an operand in memory */
+		if (op == 0xcf ||
+		    (op == 0x0f && op2 == 0x01 &&
+		     X86_MODRM_REG(insn.modrm.value) == 3 &&
+		     X86_MODRM_MOD(insn.modrm.value) != 3))
+			return nr;
+
+		/* CALL, JMP, conditional branches */
+		if (op == 0xe8 || op == 0xe9 || op == 0xeb ||
+		    (((op & 0xf0) == 0x70 ||
+		      (op == 0x0f && (op2 & 0xf0) == 0x80)) &&
+		     (insn.immediate.value > 0 ||
+		      addr + insn.immediate.value == (unsigned long)sbm_leave)))
+			addr += insn.immediate.value;
+	}
+
+	return 0;
 }
 
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm)

@@ -171,7 +171,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	struct sbm_host host = {};
 	unsigned int slot;
 	unsigned long dr7;
-	u32 nr_nmi;
+	u32 nr_nmi, i;
 
 	instrumentation_begin();
 
@@ -227,7 +227,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	/* NMIs first: they are still blocked, and the watchdogs wait for them */
 	nr_nmi = state->nmi_pending;
 	state->nmi_pending = 0;
-	while (nr_nmi--)
+	for (i = 0; i < nr_nmi; i++)
 		x86_entry_from_kvm(EVENT_TYPE_NMI, X86_TRAP_NMI);
 
 #ifdef CONFIG_X86_MCE
@@ -250,6 +250,10 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	local_db_restore(dr7);
 
 	instrumentation_begin();
+	if (IS_ENABLED(CONFIG_SBM_KUNIT_TEST) && nr_nmi)
+		sbm_test_note_nmi(sbm_gate(smp_processor_id()));
+	if (!(ev->exit & SBM_EXIT_ABORT))
+		sbm_tlb_entered(as, slot);
 	kernel_fpu_end();
 	sbm_task_restore(&ts);
 	instrumentation_end();

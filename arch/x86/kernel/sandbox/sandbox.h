@@ -108,4 +108,7 @@ unsigned int sbm_tlb_enter(const struct arch_sbm *as, u64 *cr3);
 void sbm_tlb_entered(const struct arch_sbm *as, unsigned int slot);
 unsigned long sbm_count_global(void);
 
+/* kunit.c, for the tests: where the last NMI of this stay has hit */
+void sbm_test_note_nmi(const struct sbm_gate *gate);
+
 #endif /* _X86_KERNEL_SANDBOX_SANDBOX_H */

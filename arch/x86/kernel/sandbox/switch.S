@@ -250,7 +250,7 @@ SYM_INNER_LABEL(sbm_window_end, SYM_L_GLOBAL)
  * May run several times, and from any point of the entry window: each step sets
  * a fixed value, whatever was there.
  */
-SYM_INNER_LABEL(sbm_leave, SYM_L_LOCAL)
+SYM_INNER_LABEL(sbm_leave, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 	UNWIND_HINT_UNDEFINED
 	movq	%rsp, %r14
