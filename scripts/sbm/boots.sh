@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Boots of a kernel that sbm_build has built, with the KUnit suites.  Source it after
+# lib.sh.
+#
+#   sbm_boots_begin	make the initramfs of the kernel in SBM_O; sets kernel, initrd,
+#			suites, modules and boot_limit
+#   boot NAME CPU APPEND VERDICT-ARG... [-- QEMU-ARG...]
+#			boot it and judge; totals are noted in SBM_RESULTS
+#   judge NAME LOG VERDICT-ARG...
+#			the second half of that
+#   one_insn		what makes QEMU translate one instruction at a time
+
+suites='' kernel='' initrd='' modules=() boot_limit=${SBM_BOOT_LIMIT:-600}
+
+sbm_boots_begin()
+{
+	local files=() m
+
+	kernel=$SBM_O/arch/x86/boot/bzImage
+	suites=$(required_suites)
+	[ -n "$suites" ] || die "no KUnit suite in the new files: nothing would be tested"
+	mapfile -t modules < <(cd "$SBM_O" && find . -name '*.ko' -printf "$SBM_O/%P\n" | sort)
+	for m in "${modules[@]}"; do
+		files+=("$m=/modules/$(basename "$m")")
+	done
+	initrd=$SBM_CACHE/initramfs-test.gz
+	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
+		"$SBM_DIR/guest/suites=/suites" "${files[@]}"
+}
+
+# The suites that must run are those that the sources define.
+required_suites()
+{
+	local f
+	while IFS= read -r f; do
+		[[ $f != *.c ]] || awk '
+			/struct kunit_suite [a-z0-9_]+ *= *\{/ { inside = 1 }
+			inside && match($0, /\.name[ \t]*=[ \t]*"[^"]*"/) {
+				split(substr($0, RSTART, RLENGTH), part, "\"")
+				print part[2]
+				inside = 0
+			}' "$SBM_TOP/$f"
+	done < <(sbm_overlay) | sort -u
+}
+
+# judge NAME LOG ARG...: totals are noted, complaints printed
+judge()
+{
+	local name=$1 log=$2 out rc=0 suite args=()
+	shift 2
+
+	for suite in $suites; do
+		args+=(--require "$suite")
+	done
+	out=$(sbm_verdict "$log" --name "$name" --kunit "$SBM_TREE/tools/testing/kunit/kunit.py" \
+		--totals "$SBM_RESULTS.boot" "${args[@]}" "$@" 2>&1) || rc=$?
+	if [ "$rc" -eq 0 ]; then
+		say "ok    $name"
+		sbm_note "$SBM_VERSION boots" 1 0 0
+	else
+		say "FAIL  $name (log: $log)"
+		sbm_note "$SBM_VERSION boots" 0 1 0
+	fi
+	awk 'NR <= 40 { print "      " $0 }' <<< "$out"
+	cat "$SBM_RESULTS.boot" >> "$SBM_RESULTS" 2>/dev/null || :
+	rm -f "$SBM_RESULTS.boot"
+	return "$rc"
+}
+
+# boot NAME CPU APPEND VERDICT-ARG... [-- QEMU-ARG...]: with the initramfs
+boot()
+{
+	local name="$SBM_VERSION $1" cpu=$2 append=$3 log args=() rc=0 m
+	shift 3
+	log=$SBM_LOGS/$(tr -cs 'A-Za-z0-9._-' '-' <<< "boot $name" | sed 's/-$//').log
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		args+=("$1")
+		shift
+	done
+	[ "${1:-}" != -- ] || shift
+	for m in "${modules[@]}"; do
+		args+=(--module "$(basename "$m" .ko)")
+	done
+	say "      booting: $name"
+	sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
+		"$kernel" "$@" || rc=$?
+	[ "$rc" -eq 0 ] || echo "sbm-test: QEMU ended with status $rc" >> "$log"
+	judge "$name" "$log" "${args[@]}"
+}
+
+# What makes QEMU translate one instruction at a time.
+one_insn()
+{
+	if [[ $(qemu-system-x86_64 -help) == *$'\n-singlestep'* ]]; then
+		echo -singlestep
+	else
+		echo "-accel tcg,one-insn-per-tb=on"
+	fi
+}
