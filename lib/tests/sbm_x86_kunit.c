@@ -10,12 +10,15 @@
 #include <linux/align.h>
 #include <linux/atomic.h>
 #include <linux/bitops.h>
+#include <linux/bug.h>
 #include <linux/cpu.h>
 #include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/hw_breakpoint.h>
+#include <linux/jump_label.h>
 #include <linux/kernel.h>
+#include <linux/kprobes.h>
 #include <linux/linkage.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
@@ -30,16 +33,21 @@
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 #include <linux/stringify.h>
 #include <linux/sync_core.h>
+#include <linux/time64.h>
 #include <linux/vmalloc.h>
 
 #include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/desc_defs.h>
+#include <asm/fixmap.h>
 #include <asm/fpu/api.h>
 #include <asm/msr.h>
 #include <asm/pkru.h>
@@ -47,6 +55,7 @@
 #include <asm/sbm.h>
 #include <asm/sections.h>
 #include <asm/segment.h>
+#include <asm/smap.h>
 #include <asm/special_insns.h>
 #include <asm/text-patching.h>
 #include <asm/tlbflush.h>
@@ -937,7 +946,7 @@ DEFINE_ATTACK(wrpkru,
 	      "wrpkru\n"
 	      "1: mov (%rdi), %rax");
 
-struct insn {
+struct attack_insn {
 	const char	*name;
 	sbm_func	func;
 	unsigned long	causes;
@@ -965,7 +974,7 @@ struct insn {
 #define STOP_UD(attack)			STOP(attack, ILLEGAL_INSN, UD, 0, 0)
 #define STOP_NM(attack)			STOP(attack, FPU, NM, 0, 0)
 
-static const struct insn insns[] = {
+static const struct attack_insn insns[] = {
 	{
 		.name		= "syscall",
 		.func		= attack_syscall,
@@ -1202,7 +1211,7 @@ static bool far_returns_work(struct kunit *test)
 
 static void instruction_is_stopped(struct kunit *test)
 {
-	const struct insn *insn = test->param_value;
+	const struct attack_insn *insn = test->param_value;
 	struct attack_args args;
 	struct want want = {
 		.causes		= insn->causes,
@@ -3268,6 +3277,1582 @@ static void kernel_can_use_the_fpu_afterwards(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, status, 0x1f80);
 }
 
+/* === Each hidden state, with each way out === */
+
+/*
+ * All pairs of a @prepare and an @insn that leaves the sandbox. A pair takes
+ * PAIR_SIZE bytes, with the instruction in the middle and the preparation
+ * directly before it: nothing comes between the two, which matters for TF and
+ * MOV SS.
+ */
+#define PAIR_SIZE	128
+#define PAIR_INSN	64
+
+#define PAIR(prepare, insn, ...)					\
+	".balign " __stringify(PAIR_SIZE) ", 0xcc\n\t"			\
+	".skip " __stringify(PAIR_INSN) " - (2f - 1f), 0x90\n\t"	\
+	"1:\n\t"							\
+	prepare "\n"							\
+	"2: " insn "\n\t"						\
+	"jmp 8f\n\t"
+
+#define DESCRIBE_EXIT(prepare, insn, ...)				\
+	{ .name = insn, __VA_ARGS__ },
+
+#define GP_EXIT(err)	.want = { BIT(SBM_CAUSE_PROTECTION),		\
+				  X86_TRAP_GP, err, 0, 0 }
+#define UD_EXIT		.want = { BIT(SBM_CAUSE_ILLEGAL_INSN),		\
+				  X86_TRAP_UD, 0, 0, 0 }
+#define PF_EXIT(err)	.want = { BIT(SBM_CAUSE_PAGE_FAULT),		\
+				  X86_TRAP_PF, err, 0, 0 }
+
+/* RDX is 0, RSI the hostile value, RDI the arguments */
+#define EACH_EXIT(x, prepare)						\
+	x(prepare, "int $" __stringify(RETURN_VECTOR), .returns = true)	\
+	x(prepare, "syscall", .want = { BIT(SBM_CAUSE_SYSCALL),		\
+					ANY, ANY, 0, 0 })		\
+	x(prepare, "sysenter", .is_sysenter = true)			\
+	x(prepare, "mov (%rdx), %ebx", PF_EXIT(PF_READ))		\
+	x(prepare, "movb $1, (%rdx)", PF_EXIT(PF_WROTE))		\
+	x(prepare, "cli", GP_EXIT(0))					\
+	x(prepare, "hlt", GP_EXIT(0))					\
+	x(prepare, "mov %rax, %dr7", GP_EXIT(0))			\
+	x(prepare, "lidt (%rdi)", GP_EXIT(0))				\
+	x(prepare, "ud2", UD_EXIT)					\
+	x(prepare, ".byte 0x0f, 0xb9, 0xc0", UD_EXIT)			\
+	x(prepare, "div %edx", .want = { BIT(SBM_CAUSE_ARITHMETIC),	\
+					 X86_TRAP_DE, 0, 0, 0 })	\
+	x(prepare, "fld1", .want = { BIT(SBM_CAUSE_FPU),		\
+				     X86_TRAP_NM, 0, 0, 0 })		\
+	x(prepare, "int3", .interrupt = X86_TRAP_BP,			\
+	  .want = { BIT(SBM_CAUSE_PROBE), X86_TRAP_GP, ANY, 0, 0 })	\
+	x(prepare, "int $1", .interrupt = X86_TRAP_DB, GP_EXIT(ANY))	\
+	x(prepare, "int $2", .interrupt = X86_TRAP_NMI, GP_EXIT(ANY))	\
+	x(prepare, "int $8", .interrupt = X86_TRAP_DF, GP_EXIT(ANY))	\
+	x(prepare, "int $18", .interrupt = X86_TRAP_MC, GP_EXIT(ANY))	\
+	x(prepare, "int $0x80", .interrupt = 0x80, GP_EXIT(ANY))	\
+	x(prepare, ".byte 0xf1", .want = { BIT(SBM_CAUSE_DEBUG) |	\
+					   BIT(SBM_CAUSE_ILLEGAL_INSN),	\
+					   ANY, 0, 0, ANY })
+
+/* A way out, see DESCRIBE_EXIT() */
+struct way_out {
+	const char	*name;
+	struct want	want;
+	/* Vector of an INT instruction: the error code names it */
+	unsigned int	interrupt;
+	/* Ends the call cleanly */
+	bool		returns;
+	/* Depends on the vendor */
+	bool		is_sysenter;
+};
+
+static const struct way_out ways_out[] = {
+	EACH_EXIT(DESCRIBE_EXIT, "")
+};
+
+#define MOV_ALL_SELECTORS						\
+	"mov %eax, %ds\nmov %eax, %es\nmov %eax, %fs\nmov %eax, %gs\n\t"
+#define SET_FLAGS(mask)							\
+	"pushf\norq $" mask ", (%rsp)\npopf\n\t"
+#define USER_DS_TO_EAX	"mov $" __stringify(__USER_DS) ", %eax\n\t"
+
+/* AC, NT, DF, IOPL (which ring 3 cannot change), ID and the arithmetic ones */
+#define ALL_FLAGS	"0x247ed5"
+#define ALL_FLAGS_TF	"0x247fd5"
+
+#define EACH_STATE(x)							\
+	x("nothing special", "", false)					\
+	x("GS base", "wrgsbase %rsi", true)				\
+	x("FS base", "wrfsbase %rsi", true)				\
+	x("stack pointer", "mov %rsi, %rsp", true)			\
+	x("stack pointer and both bases",				\
+	  "rdgsbase %rbx\nwrgsbase %rsi\nwrfsbase %rsi\n"		\
+	  "mov %rsi, %rsp", true)					\
+	x("null selectors", "xor %eax, %eax\n" MOV_ALL_SELECTORS, false)	\
+	x("user selectors", USER_DS_TO_EAX MOV_ALL_SELECTORS, false)	\
+	x("all flags", SET_FLAGS(ALL_FLAGS), false)			\
+	x("trap flag", SET_FLAGS("0x100"), false)			\
+	x("MOV SS", USER_DS_TO_EAX "mov %eax, %ss", false)		\
+	x("trap flag and MOV SS",					\
+	  USER_DS_TO_EAX SET_FLAGS("0x100") "mov %eax, %ss", false)	\
+	x("bases, selectors and all flags",				\
+	  USER_DS_TO_EAX MOV_ALL_SELECTORS				\
+	  "wrgsbase %rsi\nwrfsbase %rsi\n" SET_FLAGS(ALL_FLAGS_TF), true)
+
+/* A statement each: sparse cannot read longer ones */
+#define STATE_CODE(name, prepare, hostile)	asm volatile(EACH_EXIT(PAIR, prepare));
+#define DESCRIBE_STATE(name, prepare, hostile)	{ name, hostile },
+
+struct prepared {
+	const char	*name;
+	/* Is tried with each hostile value */
+	bool		hostile;
+};
+
+static const struct prepared prepared_states[] = {
+	EACH_STATE(DESCRIBE_STATE)
+};
+
+KUNIT_ARRAY_PARAM_DESC(prepared, prepared_states, name);
+
+/* @value is the number of the pair */
+static noinline __naked int attack_pair(void *data)
+{
+	asm volatile("test %rdi, %rdi\n\t"
+		     "jz 9f\n\t"
+		     "movq $1, 8(%rdi)\n\t"
+		     "mov (%rdi), %rsi\n\t"
+		     "mov 16(%rdi), %rcx\n\t"
+		     "mov %rsp, %r15\n\t"
+		     "xor %edx, %edx\n\t"
+		     "imul $" __stringify(PAIR_SIZE) ", %rcx, %rcx\n\t"
+		     "lea 7f(%rip), %rax\n\t"
+		     "add %rcx, %rax\n\t"
+		     "push %rax\n\t"
+		     ASM_RET
+		     "9: lea 7f(%rip), %rax\n\t"
+		     ASM_RET
+		     ".balign " __stringify(PAIR_SIZE) ", 0xcc\n\t"
+		     "7:");
+	EACH_STATE(STATE_CODE)
+	asm volatile("8: mov %r15, %rsp\n\t"
+		     "xor %eax, %eax\n\t"
+		     ASM_RET);
+}
+
+STACK_FRAME_NON_STANDARD(attack_pair);
+
+static unsigned long kernel_gs(const struct arena *a)
+{
+	return cpu_kernelmode_gs_base(raw_smp_processor_id());
+}
+
+static unsigned long gate_event_top(const struct arena *a)
+{
+	return a->layout.gate_event + PAGE_SIZE;
+}
+
+static unsigned long gate_nmi_top(const struct arena *a)
+{
+	return a->layout.gate_nmi + PAGE_SIZE;
+}
+
+static const struct hostile hostile_values[] = {
+	{ "NULL", null_pointer },
+	{ "user space", user_space },
+	{ "GS base of the kernel", kernel_gs },
+	{ "kernel stack", kernel_stack },
+	{ "kernel GDT", kernel_gdt },
+	{ "state of the gate", gate_state },
+	{ "event stack of the gate", gate_event_top },
+	{ "NMI stack of the gate", gate_nmi_top },
+	{ "entry text", entry_text },
+	{ "own buffer", output },
+	{ "non-canonical address", non_canonical },
+};
+
+static void want_sysenter(struct want *want)
+{
+	*want = (struct want) {
+		.causes		= BIT(SBM_CAUSE_SYSCALL),
+		.vector		= ANY,
+		.error_code	= ANY,
+		.ip		= ANY,
+	};
+	if (boot_cpu_data.x86_vendor == X86_VENDOR_AMD ||
+	    boot_cpu_data.x86_vendor == X86_VENDOR_HYGON) {
+		*want = ((struct way_out) { UD_EXIT }).want;
+	} else if (!IS_ENABLED(CONFIG_IA32_EMULATION)) {
+		*want = ((struct way_out) { GP_EXIT(0) }).want;
+	}
+}
+
+/* The result is not looked at: it is whatever EAX was */
+static void expect_clean_end(struct kunit *test, struct arena *a,
+			     sbm_func attack, struct attack_args *args,
+			     const char *what)
+{
+	struct cpu_state original, planted;
+	struct attack_args *inside;
+	int __maybe_unused ret;
+
+	inside = SBM_COPY_INOUT(&a->sbm, args, sizeof(*args));
+	read_cpu_state(&original);
+	plant_cpu_state();
+	read_cpu_state(&planted);
+	ret = sbm_exec(&a->sbm, attack, inside);
+	expect_same_cpu_state(test, &planted);
+	restore_cpu_state(&original);
+	KUNIT_EXPECT_EQ_MSG(test, sbm_error(&a->sbm), 0, "%s", what);
+	KUNIT_EXPECT_NULL_MSG(test, sbm_fault(&a->sbm), "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, args->started, 1, "%s", what);
+}
+
+static void try_pair(struct kunit *test, unsigned int state, unsigned int exit,
+		     const struct hostile *hostile, unsigned int shift)
+{
+	unsigned int pair = state * ARRAY_SIZE(ways_out) + exit;
+	const struct way_out *out = &ways_out[exit];
+	struct want want = out->want;
+	struct attack_args args;
+	struct arena *a;
+	char what[80];
+
+	snprintf(what, sizeof(what), "%s %s: %s", prepared_states[state].name,
+		 hostile ? hostile->name : "", out->name);
+	a = open_arena(test);
+	init_args(&args, hostile ? hostile->address(a) : 0, pair);
+	if (out->is_sysenter)
+		want_sysenter(&want);
+	if (out->interrupt)
+		want.error_code = out->interrupt << shift | 2;
+	if (want.ip != ANY)
+		want.ip = insn_of(attack_pair) + pair * PAIR_SIZE + PAIR_INSN;
+
+	if (out->returns)
+		expect_clean_end(test, a, attack_pair, &args, what);
+	else
+		expect_stop(test, a, attack_pair, &args, &want, what);
+	close_arena(test, a);
+}
+
+/*
+ * Whatever a target has done to the CPU's state, no way out trusts it. The value
+ * that is not canonical can only be in the stack pointer.
+ */
+static void no_state_survives_any_way_out(struct kunit *test)
+{
+	const struct prepared *prepared = test->param_value;
+	unsigned int state = prepared - prepared_states;
+	unsigned int nr = 1, shift, exit, i;
+	const struct hostile *hostile;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	shift = int_error_shift(test);
+	if (prepared->hostile)
+		nr = ARRAY_SIZE(hostile_values);
+	for (i = 0; i < nr; i++) {
+		hostile = prepared->hostile ? &hostile_values[i] : NULL;
+		if (hostile && hostile->address == non_canonical &&
+		    strcmp(prepared->name, "stack pointer"))
+			continue;
+		for (exit = 0; exit < ARRAY_SIZE(ways_out); exit++)
+			try_pair(test, state, exit, hostile, shift);
+	}
+	expect_next_call_works(test);
+}
+
+/* === Segments === */
+
+DEFINE_ATTACK(far_jump_to_32_bit,
+	      "sub $8, %rsp\n"
+	      "mov %esi, (%rsp)\n"
+	      "movl $" __stringify(__USER32_CS) ", 4(%rsp)\n"
+	      "1: ljmpl *(%rsp)");
+DEFINE_ATTACK(iret_to_32_bit,
+	      "mov %rsp, %rdx\n"
+	      "push $" __stringify(__USER_DS) "\n"
+	      "push %rdx\n"
+	      "push $2\n"
+	      "push $" __stringify(__USER32_CS) "\n"
+	      "mov %esi, %eax\n"
+	      "push %rax\n"
+	      "1: iretq");
+
+/*
+ * 32-bit code can only lie in the low 4 GiB, and nothing is there: not one
+ * instruction of it runs, so there is no SYSCALL, SYSENTER or INT 0x80 from that
+ * mode. What arrives is the fetch fault, or an interrupt before it, which must not
+ * be resumed.
+ */
+static void no_32_bit_code_runs(struct kunit *test)
+{
+	const unsigned long ips[] = {
+		0, 0x1000, 0x7ffff000, 0xfffff000,
+		(u32)(unsigned long)add_one,
+		(u32)(unsigned long)entry_SYSCALL_64,
+		(u32)insn_of(attack_syscall),
+		(u32)insn_of(attack_sysenter),
+	};
+	bool iret_works;
+	struct arena *a;
+	u64 rights, pfn;
+	unsigned long addr;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	iret_works = far_returns_work(test);
+	for (i = 0; i < 2 * ARRAY_SIZE(ips); i++) {
+		struct want want = {
+			.causes		= BIT(SBM_CAUSE_PAGE_FAULT) |
+					  BIT(SBM_CAUSE_SEGMENT),
+			.vector		= ANY,
+			.error_code	= ANY,
+			.address	= ANY,
+			.ip		= ips[i / 2],
+		};
+		struct attack_args args;
+
+		if (i % 2 && !iret_works)
+			continue;
+		a = open_arena(test);
+		init_args(&args, ips[i / 2], 0);
+		expect_stop(test, a, i % 2 ? attack_iret_to_32_bit :
+					     attack_far_jump_to_32_bit,
+			    &args, &want, "32-bit code");
+		if (sbm_fault(&a->sbm) &&
+		    sbm_fault(&a->sbm)->cause == SBM_CAUSE_PAGE_FAULT) {
+			KUNIT_EXPECT_EQ(test, sbm_fault(&a->sbm)->address,
+					ips[i / 2]);
+			KUNIT_EXPECT_EQ(test, sbm_fault(&a->sbm)->error_code,
+					PF_EXEC);
+		}
+		close_arena(test, a);
+	}
+
+	a = open_arena(test);
+	for (addr = 0; addr < SZ_4G; addr += PMD_SIZE)
+		KUNIT_EXPECT_FALSE(test, x86_sbm_test_lookup(&a->sbm, addr,
+							     &rights, &pfn));
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/* Sets this thread's own descriptors, as set_thread_area() does */
+static void set_tls(unsigned int nr, struct desc_struct desc)
+{
+	preempt_disable();
+	current->thread.tls_array[nr] = desc;
+	load_TLS(&current->thread, smp_processor_id());
+	preempt_enable();
+}
+
+#define TLS_SELECTOR(nr)	((GDT_ENTRY_TLS_MIN + (nr)) << 3 | 3)
+
+#define FAR_JUMP_TO_RSI_1						\
+	"sub $16, %rsp\n"						\
+	"lea 1f(%rip), %rax\n"						\
+	"mov %rax, (%rsp)\n"						\
+	"mov %rsi, 8(%rsp)\n"						\
+	/* LJMP with a 64-bit offset */					\
+	".byte 0x48, 0xff, 0x2c, 0x24\n"
+
+DEFINE_ATTACK(other_ss_and_stay, "mov %esi, %ss\n1: jmp 1b");
+DEFINE_ATTACK(other_ss_and_ud2, "mov %esi, %ss\nnop\n1: ud2");
+DEFINE_ATTACK(other_ss_and_syscall, "mov %esi, %ss\nnop\n1: syscall");
+DEFINE_ATTACK(other_ss_and_read,
+	      "mov %esi, %ss\nxor %eax, %eax\n1: mov (%rax), %eax");
+DEFINE_ATTACK(other_ss_and_return, "1: mov %esi, %ss\nnop");
+DEFINE_ATTACK(other_cs_and_stay, FAR_JUMP_TO_RSI_1 "1: jmp 1b");
+DEFINE_ATTACK(other_cs_and_ud2, FAR_JUMP_TO_RSI_1 "1: ud2");
+DEFINE_ATTACK(other_cs_and_syscall, FAR_JUMP_TO_RSI_1 "1: syscall");
+DEFINE_ATTACK(other_cs_and_read,
+	      FAR_JUMP_TO_RSI_1 "1: mov 0, %eax");
+DEFINE_ATTACK(other_data_segments,
+	      "mov %esi, %ds\n"
+	      "mov %esi, %es\n"
+	      "mov %esi, %fs\n"
+	      "1: mov %esi, %gs");
+
+struct segment_attack {
+	const char	*name;
+	sbm_func	func;
+	/* SBM_CAUSE_NONE: returns */
+	enum sbm_cause	cause;
+	long		vector;
+	bool		code;
+};
+
+static const struct segment_attack segment_attacks[] = {
+	/* The next interrupt finds it; it must not be resumed */
+	{ "SS, interrupt", attack_other_ss_and_stay, SBM_CAUSE_SEGMENT, 0 },
+	{ "SS, UD2", attack_other_ss_and_ud2, SBM_CAUSE_ILLEGAL_INSN, X86_TRAP_UD },
+	{ "SS, SYSCALL", attack_other_ss_and_syscall, SBM_CAUSE_SYSCALL, ANY },
+	{ "SS, read", attack_other_ss_and_read, SBM_CAUSE_PAGE_FAULT, X86_TRAP_PF },
+	{ "SS, return", attack_other_ss_and_return, SBM_CAUSE_NONE },
+	{ "data segments, return", attack_other_data_segments, SBM_CAUSE_NONE },
+	{ "CS, interrupt", attack_other_cs_and_stay, SBM_CAUSE_SEGMENT, 0, true },
+	{ "CS, UD2", attack_other_cs_and_ud2, SBM_CAUSE_ILLEGAL_INSN, X86_TRAP_UD, true },
+	{ "CS, SYSCALL", attack_other_cs_and_syscall, SBM_CAUSE_SYSCALL, ANY, true },
+	{ "CS, read", attack_other_cs_and_read, SBM_CAUSE_PAGE_FAULT, X86_TRAP_PF, true },
+};
+
+/*
+ * The calling thread's TLS segments are in the GDT, and a target may load them.
+ * Its context is then one that the kernel does not enter again. An interrupt
+ * between the load and the end has the same effect.
+ */
+static void segments_of_the_thread_are_no_way_out(struct kunit *test)
+{
+	const struct desc_struct none = {};
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	set_tls(0, (struct desc_struct)GDT_ENTRY_INIT(DESC_DATA32 | DESC_USER,
+						       0, 0xfffff));
+	set_tls(1, (struct desc_struct)GDT_ENTRY_INIT(DESC_CODE64 | DESC_USER,
+						       0, 0xfffff));
+	for (i = 0; i < ARRAY_SIZE(segment_attacks); i++) {
+		const struct segment_attack *attack = &segment_attacks[i];
+		struct want want = {
+			.causes		= BIT(attack->cause) | BIT(SBM_CAUSE_SEGMENT),
+			.vector		= attack->vector,
+			.error_code	= ANY,
+			.ip		= insn_of(attack->func),
+		};
+		struct attack_args args;
+		struct arena *a;
+
+		/* AMD's far jumps have no 64-bit offset: ends at a truncated one */
+		if (attack->code && boot_cpu_data.x86_vendor == X86_VENDOR_AMD) {
+			want.causes |= BIT(SBM_CAUSE_PAGE_FAULT);
+			want.vector = ANY;
+			want.address = ANY;
+			want.ip = ANY;
+		}
+		a = open_arena(test);
+		init_args(&args, TLS_SELECTOR(attack->code), 0);
+		if (attack->cause == SBM_CAUSE_NONE)
+			expect_return(test, a, attack->func, &args, attack->name);
+		else
+			expect_stop(test, a, attack->func, &args, &want,
+				    attack->name);
+		close_arena(test, a);
+	}
+	set_tls(0, none);
+	set_tls(1, none);
+	expect_next_call_works(test);
+}
+
+DEFINE_ATTACK(load_ldt_segment, "1: mov %esi, %ds");
+DEFINE_ATTACK(load_ldt_ss, "1: mov %esi, %ss");
+
+static void change_ldt(const void *ldt, unsigned int entries)
+{
+	preempt_disable();
+	set_ldt(ldt, entries);
+	preempt_enable();
+}
+
+/*
+ * The register with the LDT stays, but its table is not mapped inside: the
+ * processor itself faults when it looks there for a target, with the rights of
+ * ring 0.
+ */
+static void ldt_is_out_of_reach(struct kunit *test)
+{
+	static const sbm_func attacks[] = {
+		attack_load_ldt_segment, attack_load_ldt_ss,
+	};
+	struct desc_struct *ldt;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	ldt = (struct desc_struct *)get_zeroed_page(GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ldt);
+	ldt[1] = (struct desc_struct)GDT_ENTRY_INIT(DESC_DATA32 | DESC_USER, 0,
+						    0xfffff);
+	pin_test(test, true);
+	for (i = 0; i < ARRAY_SIZE(attacks); i++) {
+		struct want want = {
+			.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
+			.vector		= X86_TRAP_PF,
+			.address	= (unsigned long)&ldt[1],
+			.ip		= insn_of(attacks[i]),
+		};
+		struct attack_args args;
+		struct arena *a;
+
+		a = open_arena(test);
+		/* Table indicator and ring 3 */
+		init_args(&args, 1 << 3 | 4 | 3, 0);
+		change_ldt(ldt, 8);
+		expect_stop(test, a, attacks[i], &args, &want, "LDT");
+		change_ldt(NULL, 0);
+		close_arena(test, a);
+	}
+	pin_test(test, false);
+	free_page((unsigned long)ldt);
+	expect_next_call_works(test);
+}
+
+/* === The kernel's own traps === */
+
+/* A trap of WARN() or BUG() at @addr or just before it, 0 if there is none */
+static unsigned long trap_at(const u8 *addr)
+{
+	int prefixes;
+
+	if (addr[0] != 0x0f || (addr[1] != 0x0b && addr[1] != 0xb9))
+		return 0;
+	for (prefixes = 0; prefixes < 3; prefixes++) {
+		if (find_bug((unsigned long)addr - prefixes))
+			return (unsigned long)addr - prefixes;
+	}
+
+	return 0;
+}
+
+/*
+ * Targets can jump to any trap that the kernel knows, with any registers: that is
+ * their own illegal instruction, and no warning of the kernel's. Tries some that
+ * are spread over all of text.
+ */
+static void traps_of_the_kernel_are_not_taken(struct kunit *test)
+{
+	const u8 *end = (const u8 *)_etext - 2;
+	const size_t stride = (end - (const u8 *)_stext) / 64;
+	const u8 *p = (const u8 *)_stext;
+	unsigned int tried = 0;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	while (p < end) {
+		struct want want = {
+			.causes		= BIT(SBM_CAUSE_ILLEGAL_INSN),
+			.vector		= X86_TRAP_UD,
+		};
+		struct attack_args args;
+		struct arena *a;
+		u64 rights, pfn;
+
+		want.ip = trap_at(p);
+		if (!want.ip) {
+			p++;
+			continue;
+		}
+		a = open_arena(test);
+		if (x86_sbm_test_lookup(&a->sbm, want.ip, &rights, &pfn) &&
+		    (rights & _PAGE_USER)) {
+			init_args(&args, want.ip, 0);
+			expect_stop(test, a, attack_execute, &args, &want,
+				    "jump to a trap");
+			tried++;
+		}
+		close_arena(test, a);
+		p += stride;
+		cond_resched();
+	}
+	KUNIT_EXPECT_GT(test, tried, 20);
+	expect_next_call_works(test);
+}
+
+/* === Text that is patched, probed and traced === */
+
+static noinline __noclone int probed(void *data)
+{
+	return *(int *)data + 1;
+}
+
+/* Not a tail call */
+static noinline __noclone int calls_probed(void *data)
+{
+	return probed(data) + 1;
+}
+
+/* The call ends, with this cause, in @probed or where that was sent to */
+static void expect_probed_stop(struct kunit *test, const struct want *want)
+{
+	const struct sbm_fault *fault;
+	struct cpu_state before;
+	struct sbm sbm;
+	int value = 40;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	read_cpu_state(&before);
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			sbm_exec(&sbm, calls_probed,
+				 SBM_COPY_INOUT(&sbm, &value, sizeof(value))));
+	expect_same_cpu_state(test, &before);
+	KUNIT_EXPECT_EQ(test, value, 40);
+	fault = sbm_fault(&sbm);
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (fault) {
+		KUNIT_EXPECT_TRUE_MSG(test, want->causes & BIT(fault->cause),
+				      "%s", sbm_cause_name(fault->cause));
+		if (want->vector != ANY)
+			KUNIT_EXPECT_EQ(test, fault->vector, want->vector);
+		if (want->error_code != ANY)
+			KUNIT_EXPECT_EQ(test, fault->error_code,
+					want->error_code);
+		if (want->address != ANY)
+			KUNIT_EXPECT_EQ(test, fault->address, want->address);
+		if (want->ip != ANY)
+			KUNIT_EXPECT_EQ(test, fault->ip, want->ip);
+	}
+	sbm_destroy(&sbm);
+}
+
+static void expect_probed_works(struct kunit *test)
+{
+	struct sbm sbm;
+	int value = 40;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, 42,
+			sbm_exec(&sbm, calls_probed,
+				 SBM_COPY_IN(&sbm, &value, sizeof(value))));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	sbm_destroy(&sbm);
+}
+
+static void poke_bytes(void *addr, const void *bytes, size_t len)
+{
+	mutex_lock(&text_mutex);
+	text_poke(addr, bytes, len);
+	on_each_cpu(synchronize_core, NULL, 1);
+	mutex_unlock(&text_mutex);
+}
+
+/* A breakpoint that stays, as a probe's does, while nobody patches text */
+static void breakpoint_in_text_is_a_stop(struct kunit *test)
+{
+	const u8 int3 = INT3_INSN_OPCODE;
+	const struct want want = {
+		.causes		= BIT(SBM_CAUSE_PROBE),
+		.vector		= X86_TRAP_GP,
+		.error_code	= ANY,
+		.ip		= (unsigned long)probed,
+	};
+	u8 original;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	original = *(u8 *)probed;
+	expect_probed_works(test);
+	poke_bytes(probed, &int3, 1);
+	expect_probed_stop(test, &want);
+	poke_bytes(probed, &original, 1);
+	expect_probed_works(test);
+}
+
+/*
+ * The function tracer, BPF and live patching send a function to code that was
+ * allocated at run time, by a call at its start. That code is not inside.
+ */
+static void jump_to_a_trampoline_is_a_stop(struct kunit *test)
+{
+	const struct want want = {
+		.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
+		.vector		= X86_TRAP_PF,
+		.error_code	= PF_EXEC,
+		.address	= MODULES_VADDR,
+		.ip		= MODULES_VADDR,
+	};
+	u8 original[CALL_INSN_SIZE], call[CALL_INSN_SIZE];
+	s32 distance;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	distance = MODULES_VADDR - ((unsigned long)probed + CALL_INSN_SIZE);
+	memcpy(original, probed, sizeof(original));
+	call[0] = CALL_INSN_OPCODE;
+	memcpy(&call[1], &distance, sizeof(distance));
+
+	poke_bytes(probed, call, sizeof(call));
+	expect_probed_stop(test, &want);
+	poke_bytes(probed, original, sizeof(original));
+	expect_probed_works(test);
+}
+
+#ifdef CONFIG_KPROBES
+
+static atomic_t probe_hits;
+
+static int probe_hit(struct kprobe *p, struct pt_regs *regs)
+{
+	atomic_inc(&probe_hits);
+
+	return 0;
+}
+
+/*
+ * The handler runs for the kernel, and not for a target. A probe that has been
+ * optimized is a jump to code that was allocated at run time.
+ */
+static void kprobe_does_not_run_for_a_target(struct kunit *test)
+{
+	const struct want want = {
+		.causes		= BIT(SBM_CAUSE_PROBE) |
+				  BIT(SBM_CAUSE_PAGE_FAULT),
+		.vector		= ANY,
+		.error_code	= ANY,
+		.address	= ANY,
+		.ip		= ANY,
+	};
+	struct kprobe probe = {
+		.addr		= (kprobe_opcode_t *)probed,
+		.pre_handler	= probe_hit,
+	};
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+	u8 original[JMP32_INSN_SIZE];
+	sbm_func same = calls_probed;
+	int value = 40;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	memcpy(original, probed, sizeof(original));
+	atomic_set(&probe_hits, 0);
+	KUNIT_ASSERT_EQ(test, register_kprobe(&probe), 0);
+	expect_probed_stop(test, &want);
+	/* Give it time to be optimized, if it can be */
+	msleep(200);
+	expect_probed_stop(test, &want);
+	KUNIT_EXPECT_EQ(test, atomic_read(&probe_hits), 0);
+
+	OPTIMIZER_HIDE_VAR(same);
+	KUNIT_EXPECT_EQ(test, same(&value), 42);
+	KUNIT_EXPECT_EQ(test, atomic_read(&probe_hits), 1);
+	unregister_kprobe(&probe);
+	/* The jump of an optimized one is taken away a bit later */
+	while (memcmp(probed, original, sizeof(original)) &&
+	       time_before(jiffies, timeout))
+		msleep(20);
+	expect_probed_works(test);
+}
+
+#else
+
+static void kprobe_does_not_run_for_a_target(struct kunit *test)
+{
+	kunit_skip(test, "no kprobes");
+}
+
+#endif
+
+static DEFINE_STATIC_KEY_FALSE(flipped_key);
+
+struct flips {
+	struct shared	shared;
+	unsigned long	on;
+	unsigned long	off;
+};
+
+static SBM_DEFINE_FUNC(watch_static_key, struct flips *, flips)
+{
+	WRITE_ONCE(flips->shared.started, 1);
+	while (!READ_ONCE(flips->shared.stop)) {
+		if (static_branch_unlikely(&flipped_key))
+			WRITE_ONCE(flips->on, flips->on + 1);
+		else
+			WRITE_ONCE(flips->off, flips->off + 1);
+		WRITE_ONCE(flips->shared.count, flips->shared.count + 1);
+	}
+
+	return 0;
+}
+
+/* The result is the cause, negative, if there was a stop */
+static int watch_static_key_thread(struct worker *worker)
+{
+	const struct sbm_fault *fault;
+	struct sbm sbm;
+	int ret;
+
+	ret = sbm_init(&sbm);
+	if (ret)
+		return ret;
+	ret = sbm_call(&sbm, watch_static_key,
+		       SBM_MAP_WRITABLE(&sbm, (struct flips *)worker->data,
+					PAGE_SIZE));
+	fault = sbm_fault(&sbm);
+	if (fault) {
+		pr_info("sbm-test: %s, vector %u, error code %lx at %pS\n",
+			sbm_cause_name(fault->cause), fault->vector,
+			fault->error_code, (void *)fault->ip);
+		ret = -(int)fault->cause;
+	}
+	sbm_destroy(&sbm);
+
+	return ret;
+}
+
+/* @counter must go on within @patience, as long as @worker runs */
+static bool moves_on(const unsigned long *counter, struct worker *worker,
+		     unsigned long patience)
+{
+	unsigned long timeout = jiffies + patience;
+	unsigned long before = READ_ONCE(*counter);
+
+	while (READ_ONCE(*counter) == before) {
+		if (time_after(jiffies, timeout) ||
+		    completion_done(&worker->done))
+			return false;
+		cpu_relax();
+	}
+
+	return true;
+}
+
+/*
+ * Flips the key until the target has seen it, see poke_byte(). Returns how often
+ * that was necessary, 0 if it did not help.
+ */
+static int flip_key(struct flips *flips, struct worker *worker, bool on)
+{
+	int i;
+
+	for (i = 1; i <= 100 && !completion_done(&worker->done); i++) {
+		if (on)
+			static_branch_enable(&flipped_key);
+		else
+			static_branch_disable(&flipped_key);
+		if (moves_on(on ? &flips->on : &flips->off, worker, HZ / 5 + 1))
+			return i;
+		/* So that the next one is a change */
+		if (on)
+			static_branch_disable(&flipped_key);
+		else
+			static_branch_enable(&flipped_key);
+	}
+
+	return 0;
+}
+
+/*
+ * A real static key, flipped by one CPU while a target runs the branch on another:
+ * it follows each change, and is not stopped. Where the emulator has lost the write
+ * that takes the breakpoint away, see poke_byte(), retries do not help and the
+ * target is stopped. Begin again, but not often.
+ */
+static void static_key_can_be_flipped_during_a_stay(struct kunit *test)
+{
+	const int rounds = 200, max_restarts = 5;
+	struct flips *flips = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct worker worker = {
+		.fn	= watch_static_key_thread,
+		.data	= flips,
+		.cpu	= disturbed_cpu(),
+	};
+	int i, on, off = 0, missed = 0, restarts = 0;
+
+	skip_if_undisturbed(test);
+	if (!IS_ENABLED(CONFIG_JUMP_LABEL))
+		kunit_skip(test, "static keys are variables in this configuration");
+	KUNIT_ASSERT_NOT_NULL(test, flips);
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, worker_start(&worker), 0);
+	KUNIT_EXPECT_TRUE(test, wait_for_target(&flips->shared, &worker));
+	for (i = 0; i < rounds && worker.task; i++) {
+		on = flip_key(flips, &worker, true);
+		if (on)
+			off = flip_key(flips, &worker, false);
+		if (on && off) {
+			missed += on + off - 2;
+			continue;
+		}
+
+		/* SBM_CAUSE_PROTECTION is what it ends with, see above */
+		static_branch_disable(&flipped_key);
+		if (!completion_done(&worker.done) ||
+		    worker_finish(&worker) != -SBM_CAUSE_PROTECTION ||
+		    !boot_cpu_has(X86_FEATURE_HYPERVISOR) ||
+		    ++restarts > max_restarts)
+			break;
+		WRITE_ONCE(flips->shared.started, 0);
+		KUNIT_EXPECT_EQ(test, worker_start(&worker), 0);
+		KUNIT_EXPECT_TRUE(test, wait_for_target(&flips->shared, &worker));
+	}
+	KUNIT_EXPECT_EQ(test, i, rounds);
+	if (!boot_cpu_has(X86_FEATURE_HYPERVISOR))
+		KUNIT_EXPECT_EQ(test, missed, 0);
+	WRITE_ONCE(flips->shared.stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
+	pin_test(test, false);
+	KUNIT_EXPECT_GT(test, flips->shared.count, 1000);
+	KUNIT_EXPECT_LE(test, flips->shared.count, flips->on + flips->off);
+	if (missed || restarts)
+		kunit_info(test, "the emulator missed %d writes to code, the target was started again %d times\n",
+			   missed, restarts);
+	expect_next_call_works(test);
+}
+
+#ifdef CONFIG_HAVE_HW_BREAKPOINT
+
+/* Read SS from memory that a breakpoint watches: what it raises is held back */
+#define MOV_SS_FROM_MEMORY						\
+	"movq $" __stringify(__USER_DS) ", (%rsi)\n"			\
+	"xor %eax, %eax\n"						\
+	"mov (%rsi), %ss\n"
+
+DEFINE_ATTACK(watched_ss_syscall, MOV_SS_FROM_MEMORY "1: syscall");
+DEFINE_ATTACK(watched_ss_sysenter, MOV_SS_FROM_MEMORY "1: sysenter");
+DEFINE_ATTACK(watched_ss_int3, MOV_SS_FROM_MEMORY "1: int3");
+DEFINE_ATTACK(watched_ss_int80, MOV_SS_FROM_MEMORY "1: int $0x80");
+DEFINE_ATTACK(watched_ss_ud2, MOV_SS_FROM_MEMORY "1: ud2");
+DEFINE_ATTACK(watched_ss_return,
+	      MOV_SS_FROM_MEMORY "1: int $" __stringify(RETURN_VECTOR));
+
+/*
+ * A breakpoint of the kernel's on the target's stack. The debug exception would be
+ * taken after the next instruction, that is in ring 0; but it does not hit inside.
+ */
+static void held_back_debug_exceptions_do_not_arrive(struct kunit *test)
+{
+	const struct {
+		sbm_func	func;
+		enum sbm_cause	cause;
+		long		vector;
+	} attacks[] = {
+		{ attack_watched_ss_syscall, SBM_CAUSE_SYSCALL, ANY },
+		{ attack_watched_ss_sysenter },
+		{ attack_watched_ss_int3, SBM_CAUSE_PROBE, X86_TRAP_GP },
+		{ attack_watched_ss_int80, SBM_CAUSE_PROTECTION, X86_TRAP_GP },
+		{ attack_watched_ss_ud2, SBM_CAUSE_ILLEGAL_INSN, X86_TRAP_UD },
+		{ attack_watched_ss_return, SBM_CAUSE_NONE },
+	};
+	struct perf_event * __percpu *bp;
+	struct attack_args args;
+	struct arena *a;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	for (i = 0; i < ARRAY_SIZE(attacks); i++) {
+		struct want want = {
+			.causes		= BIT(attacks[i].cause),
+			.vector		= attacks[i].vector,
+			.error_code	= ANY,
+			.ip		= insn_of(attacks[i].func),
+		};
+
+		if (attacks[i].func == attack_watched_ss_sysenter) {
+			want_sysenter(&want);
+			if (want.ip != ANY)
+				want.ip = insn_of(attacks[i].func);
+		}
+		a = open_arena(test);
+		init_args(&args, a->layout.stack_low, 0);
+		bp = set_breakpoint(a->layout.stack_low, HW_BREAKPOINT_LEN_8,
+				    HW_BREAKPOINT_RW);
+		KUNIT_EXPECT_FALSE(test, IS_ERR((void __force *)bp));
+		if (!IS_ERR((void __force *)bp)) {
+			if (want.causes == BIT(SBM_CAUSE_NONE))
+				expect_return(test, a, attacks[i].func, &args,
+					      "MOV SS");
+			else
+				expect_stop(test, a, attacks[i].func, &args,
+					    &want, "MOV SS");
+			unregister_wide_hw_breakpoint(bp);
+		}
+		KUNIT_EXPECT_EQ(test, atomic_read(&breakpoint_hits), 0);
+		close_arena(test, a);
+	}
+	expect_next_call_works(test);
+}
+
+#else
+
+static void held_back_debug_exceptions_do_not_arrive(struct kunit *test)
+{
+	kunit_skip(test, "no hardware breakpoints");
+}
+
+#endif
+
+/* Slow, so that an NMI that follows is likely to find it running */
+static void count_ipi_slowly(void *info)
+{
+	ndelay(15 * NSEC_PER_USEC);
+	atomic_inc(info);
+}
+
+/* NMIs that arrive while an interrupt of a stay is forwarded, at all times of it */
+static void nmis_arrive_while_interrupts_are_forwarded(struct kunit *test)
+{
+	const int rounds = 500;
+	struct stay stay = {
+		.worker = {
+			.fn	= stay_thread,
+			.data	= &stay,
+			.cpu	= disturbed_cpu(),
+		},
+		.func	= stay_and_check_regs,
+		.test	= test,
+	};
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+	atomic_t ipis = ATOMIC_INIT(0);
+	call_single_data_t csd;
+	int i, lost = 0;
+
+	skip_if_undisturbed(test);
+	INIT_CSD(&csd, count_ipi_slowly, &ipis);
+	stay.shared = alloc_shared(test);
+	pin_test(test, true);
+	KUNIT_EXPECT_EQ(test, start_eating_nmis(stay.worker.cpu), 0);
+	KUNIT_EXPECT_EQ(test, worker_start(&stay.worker), 0);
+	if (stay.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(stay.shared,
+							&stay.worker));
+		for (i = 0; i < rounds && !lost; i++) {
+			lost += smp_call_function_single_async(stay.worker.cpu,
+							       &csd) != 0;
+			ndelay(i * 211 % 40009);
+			lost += !nmi_arrives(stay.worker.cpu);
+			while (atomic_read(&ipis) <= i &&
+			       time_before(jiffies, timeout))
+				cpu_relax();
+		}
+		KUNIT_EXPECT_EQ(test, lost, 0);
+		KUNIT_EXPECT_EQ(test, atomic_read(&ipis), rounds);
+		KUNIT_EXPECT_TRUE(test, moves_on(&stay.shared->count,
+						 &stay.worker,
+						 SBM_TEST_PATIENCE));
+	}
+	WRITE_ONCE(stay.shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 0);
+	stop_eating_nmis();
+	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), rounds);
+	pin_test(test, false);
+	expect_next_call_works(test);
+}
+
+/* === The whole address space === */
+
+static noinline __naked int sweep_read(void *addr)
+{
+	asm volatile("movzbl (%rdi), %eax\n\t"
+		     "xor %eax, %eax\n\t"
+		     ASM_RET);
+}
+
+static noinline __naked int sweep_write(void *addr)
+{
+	asm volatile("movb $0x5a, (%rdi)\n\t"
+		     "xor %eax, %eax\n\t"
+		     ASM_RET);
+}
+
+static noinline __naked int sweep_execute(void *addr)
+{
+	asm volatile("push %rdi\n\t"
+		     ASM_RET);
+}
+
+/* What the compiler puts before the first instruction */
+#define SWEEP_INSN	(IS_ENABLED(CONFIG_X86_KERNEL_IBT) ? 4 : 0)
+
+STACK_FRAME_NON_STANDARD(sweep_read);
+STACK_FRAME_NON_STANDARD(sweep_write);
+STACK_FRAME_NON_STANDARD(sweep_execute);
+
+/**
+ * struct sweep - many touches, each compared with the tables
+ * @test:    The test.
+ * @sbm:     The instance in use; a stop needs a new one.
+ * @stops:   Touches that were stopped.
+ * @allowed: Touches that were not.
+ * @wrong:   Touches that ended in another way than the tables say.
+ */
+struct sweep {
+	struct kunit	*test;
+	struct sbm	sbm;
+	unsigned long	stops;
+	unsigned long	allowed;
+	unsigned long	wrong;
+};
+
+static void sweep_touch(struct sweep *s, unsigned long addr, sbm_func func,
+			unsigned long error)
+{
+	bool canonical = (long)(addr << (63 - __VIRTUAL_MASK_SHIFT)) >>
+			 (63 - __VIRTUAL_MASK_SHIFT) == (long)addr;
+	const struct sbm_fault *fault;
+	bool mapped, allowed;
+	u64 rights = 0, pfn;
+	int ret;
+
+	mapped = canonical && x86_sbm_test_lookup(&s->sbm, addr, &rights, &pfn);
+	allowed = mapped && (rights & _PAGE_USER) &&
+		  (!(error & X86_PF_WRITE) || (rights & _PAGE_RW)) &&
+		  (!(error & X86_PF_INSTR) || !(rights & _PAGE_NX));
+	/* Running what may be run is another test */
+	if (allowed && func == sweep_execute)
+		return;
+
+	ret = sbm_exec(&s->sbm, func, (void *)addr);
+	if (allowed) {
+		s->allowed++;
+		if (!ret && !sbm_error(&s->sbm))
+			return;
+	} else {
+		s->stops++;
+		fault = sbm_fault(&s->sbm);
+		if (mapped)
+			error |= X86_PF_PROT;
+		if (ret == -EFAULT && fault && canonical &&
+		    fault->cause == SBM_CAUSE_PAGE_FAULT &&
+		    fault->vector == X86_TRAP_PF &&
+		    fault->error_code == error && fault->address == addr &&
+		    fault->ip == (func == sweep_execute ? addr :
+				  (unsigned long)func + SWEEP_INSN))
+			ret = 0;
+		if (ret == -EFAULT && fault && !canonical &&
+		    fault->cause == SBM_CAUSE_PROTECTION)
+			ret = 0;
+	}
+	if (ret && s->wrong++ < 10) {
+		fault = sbm_fault(&s->sbm);
+		KUNIT_FAIL(s->test, "%lx: error code %lx expected, %d returned",
+			   addr, error, ret);
+		if (fault)
+			kunit_info(s->test, "cause %d, vector %u, error code %lx, address %lx, ip %lx\n",
+				   fault->cause, fault->vector, fault->error_code,
+				   fault->address, fault->ip);
+	}
+	sbm_destroy(&s->sbm);
+	if (sbm_init(&s->sbm))
+		KUNIT_FAIL(s->test, "no new instance");
+}
+
+static void sweep_address(struct sweep *s, unsigned long addr)
+{
+	sweep_touch(s, addr, sweep_read, PF_READ);
+	sweep_touch(s, addr, sweep_write, PF_WROTE);
+	sweep_touch(s, addr, sweep_execute, PF_EXEC);
+	cond_resched();
+}
+
+#define SWEEP_BORDER	64
+
+/* The pages before and behind a border of what is mapped */
+static void sweep_border(struct sweep *s, unsigned long border)
+{
+	long i;
+
+	for (i = -SWEEP_BORDER; i < SWEEP_BORDER; i++)
+		sweep_address(s, (border & PAGE_MASK) + i * PAGE_SIZE + 8);
+}
+
+static void sweep_begin(struct kunit *test, struct sweep *s)
+{
+	*s = (struct sweep) { .test = test, };
+	init_at_least(test, &s->sbm, SBM_ISOLATION_STRONG);
+}
+
+static void sweep_end(struct sweep *s, unsigned long min_stops,
+		      unsigned long min_allowed)
+{
+	struct kunit *test = s->test;
+
+	sbm_destroy(&s->sbm);
+	kunit_info(test, "%lu touches stopped, %lu allowed\n", s->stops,
+		   s->allowed);
+	KUNIT_EXPECT_EQ(test, s->wrong, 0);
+	KUNIT_EXPECT_GE(test, s->stops, min_stops);
+	KUNIT_EXPECT_GE(test, s->allowed, min_allowed);
+	expect_next_call_works(test);
+}
+
+/* One page in each part that the top-level table has, and some more */
+static void whole_address_space_is_as_the_tables_say(struct kunit *test)
+{
+	unsigned int shift = pgtable_l5_enabled() ? PGDIR_SHIFT : P4D_SHIFT;
+	struct cpu_state before;
+	unsigned long addr, i;
+	struct sweep s;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	sweep_begin(test, &s);
+	read_cpu_state(&before);
+	for (i = 0; i < TABLE_ENTRIES; i++)
+		sweep_address(&s, sign_extend64(i << shift, shift +
+						TABLE_SHIFT - 1) + 8);
+	/* With 5 levels, all of the kernel but the window shares an entry */
+	if (pgtable_l5_enabled()) {
+		for (i = 0; i < TABLE_ENTRIES; i++)
+			sweep_address(&s, (-1UL << PGDIR_SHIFT) +
+					  (i << P4D_SHIFT) + 8);
+	}
+	/* Kernel image, modules and fixmap */
+	for (addr = __START_KERNEL_map; addr; addr += PMD_SIZE)
+		sweep_address(&s, addr + 8);
+	/* Not canonical */
+	for (i = 0; i < 8; i++)
+		sweep_address(&s, NON_CANONICAL + (i << 58));
+	expect_same_cpu_state(test, &before);
+	sweep_end(&s, 3 * 1024, 1);
+}
+
+/* Each page around each end of what is mapped, or is left out */
+static void borders_are_where_the_tables_say(struct kunit *test)
+{
+	struct cpu_state before;
+	struct x86_sbm_layout l;
+	struct sweep s;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	sweep_begin(test, &s);
+	KUNIT_EXPECT_TRUE(test, x86_sbm_test_layout(&s.sbm, &l));
+	read_cpu_state(&before);
+	{
+		const unsigned long borders[] = {
+			(unsigned long)_stext,
+			PAGE_ALIGN((unsigned long)_etext),
+			(unsigned long)__sbm_entry_start,
+			(unsigned long)__sbm_entry_end,
+			(unsigned long)__sbm_switch_start,
+			(unsigned long)__start_rodata,
+			(unsigned long)__start_ro_after_init,
+			(unsigned long)__end_ro_after_init,
+			PAGE_ALIGN((unsigned long)__end_rodata),
+			l.window_start + SWEEP_BORDER * PAGE_SIZE,
+			l.window_end,
+			l.gate_idt,
+			l.gate_nmi,
+			CPU_ENTRY_AREA_BASE,
+			(unsigned long)get_cpu_entry_area(0),
+			(unsigned long)get_cpu_entry_area(0) +
+				CPU_ENTRY_AREA_SIZE,
+			MODULES_VADDR,
+			FIXADDR_TOP,
+		};
+
+		for (i = 0; i < ARRAY_SIZE(borders); i++)
+			sweep_border(&s, borders[i]);
+	}
+	expect_same_cpu_state(test, &before);
+	sweep_end(&s, 2000, 100);
+}
+
+/* === Other instances, before, after and between === */
+
+static void go_to_cpu(struct kunit *test, unsigned int nr)
+{
+	unsigned int cpu = cpumask_first(cpu_online_mask);
+
+	if (nr)
+		cpu = disturbed_cpu();
+	KUNIT_EXPECT_EQ(test, 0, set_cpus_allowed_ptr(current, cpumask_of(cpu)));
+}
+
+static SBM_DEFINE_FUNC(store_at, unsigned long *, addr, unsigned long, value)
+{
+	WRITE_ONCE(*addr, value);
+
+	return 0;
+}
+
+static SBM_DEFINE_FUNC(load_at, const unsigned long *, addr, unsigned long, value)
+{
+	return READ_ONCE(*addr) == value ? 1 : 2;
+}
+
+static void expect_fault_at(struct kunit *test, const struct sbm *sbm,
+			    const void *addr, unsigned long error)
+{
+	const struct sbm_fault *fault = sbm_fault(sbm);
+
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (!fault)
+		return;
+	KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_PAGE_FAULT);
+	KUNIT_EXPECT_EQ(test, fault->error_code, error);
+	KUNIT_EXPECT_EQ(test, fault->address, (unsigned long)addr);
+}
+
+/*
+ * The same address in one instance after the other, with ever less rights, on the
+ * same CPU and on another one: what counts is what the instance has now.
+ */
+static void no_right_outlives_its_instance(struct kunit *test)
+{
+	unsigned long *page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	unsigned long *at, *again;
+	struct sbm sbm;
+	int i;
+
+	skip_if_undisturbed(test);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	for (i = 0; i < 40; i++) {
+		go_to_cpu(test, 0);
+		KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+		at = SBM_MAP_WRITABLE(&sbm, page, PAGE_SIZE);
+		KUNIT_EXPECT_EQ(test, 0, sbm_call(&sbm, store_at, at, i + 7));
+		KUNIT_EXPECT_EQ(test, 1, sbm_call(&sbm, load_at, at, i + 7));
+		KUNIT_EXPECT_EQ(test, page[0], i + 7);
+		sbm_destroy(&sbm);
+
+		go_to_cpu(test, i & 1);
+		KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+		again = SBM_MAP_READONLY(&sbm, page, PAGE_SIZE);
+		KUNIT_EXPECT_PTR_EQ(test, at, again);
+		KUNIT_EXPECT_EQ(test, 1, sbm_call(&sbm, load_at, again, i + 7));
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				sbm_call(&sbm, store_at, again, 1));
+		expect_fault_at(test, &sbm, again, PF_WROTE | PF_PRESENT);
+		KUNIT_EXPECT_EQ(test, page[0], i + 7);
+		sbm_destroy(&sbm);
+
+		go_to_cpu(test, i & 2);
+		KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+		KUNIT_EXPECT_EQ(test, -EFAULT, sbm_call(&sbm, load_at, at, 0));
+		expect_fault_at(test, &sbm, at, PF_READ);
+		sbm_destroy(&sbm);
+
+		/* Something else is there: not what was there before */
+		go_to_cpu(test, 0);
+		KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+		again = SBM_COPY_OUT(&sbm, page + 8, 8 * sizeof(*page));
+		KUNIT_EXPECT_PTR_EQ(test, at, again);
+		KUNIT_EXPECT_EQ(test, 1, sbm_call(&sbm, load_at, again, 0));
+		sbm_destroy(&sbm);
+	}
+	KUNIT_EXPECT_EQ(test, 0, set_cpus_allowed_ptr(current,
+						      cpu_possible_mask));
+	expect_next_call_works(test);
+}
+
+/* Adds to each word of a buffer that has only one value. 0 if it still has. */
+static SBM_DEFINE_FUNC(advance, unsigned long *, words, unsigned int, nr,
+		       unsigned long, before)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (READ_ONCE(words[i]) != before)
+			return 1 + i;
+		WRITE_ONCE(words[i], before + 1);
+	}
+
+	return 0;
+}
+
+/* Two live instances share addresses, but never see each other's data */
+static void instances_alternate_and_migrate(struct kunit *test)
+{
+	const unsigned int nr = 16;
+	unsigned long base[2] = { 0x1111000000000000UL, 0x2222000000000000UL };
+	unsigned long *buf[2], *at[2];
+	int i, k, ret = 0;
+	struct sbm sbm[2];
+
+	skip_if_undisturbed(test);
+	for (k = 0; k < 2; k++) {
+		buf[k] = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, buf[k]);
+		for (i = 0; i < nr; i++)
+			buf[k][i] = base[k];
+		KUNIT_EXPECT_EQ(test, sbm_init(&sbm[k]), 0);
+		at[k] = SBM_MAP_WRITABLE(&sbm[k], buf[k], PAGE_SIZE);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, at[0], at[1]);
+
+	for (i = 0; i < 1000 && !ret; i++) {
+		/* One, or both, go to the other CPU */
+		if (i % 5 == 0)
+			go_to_cpu(test, i / 5 & 1);
+		ret = sbm_call(&sbm[0], advance, at[0], nr, base[0] + i);
+		if (i % 3 == 0)
+			go_to_cpu(test, i / 3 & 1);
+		if (!ret)
+			ret = sbm_call(&sbm[1], advance, at[1], nr, base[1] + i);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "round %d", i);
+	KUNIT_EXPECT_EQ(test, 0, set_cpus_allowed_ptr(current,
+						      cpu_possible_mask));
+	for (k = 0; k < 2; k++) {
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm[k]), 0);
+		for (i = 0; i < nr; i++)
+			KUNIT_EXPECT_EQ(test, buf[k][i], base[k] + 1000);
+		sbm_destroy(&sbm[k]);
+	}
+}
+
+static SBM_DEFINE_FUNC(enter_another, struct sbm *, sbm)
+{
+	return sbm_exec(sbm, add_one, NULL);
+}
+
+/* A target cannot use the API, whatever it is given; its caller can */
+static void targets_cannot_enter_a_sandbox(struct kunit *test)
+{
+	struct cpu_state before;
+	struct sbm outer, inner;
+	struct sbm *inside;
+	int value = 41;
+	int i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&inner), 0);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, sbm_init(&outer), 0);
+		/* The kernel's object, or a copy of it */
+		inside = i ? SBM_COPY_INOUT(&outer, &inner, sizeof(inner)) :
+			     &inner;
+		read_cpu_state(&before);
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				sbm_call(&outer, enter_another, inside));
+		expect_same_cpu_state(test, &before);
+		KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&outer));
+
+		/* The stopped one is still there */
+		KUNIT_EXPECT_EQ(test, sbm_error(&inner), 0);
+		KUNIT_EXPECT_EQ(test, 42,
+				sbm_exec(&inner, add_one,
+					 SBM_COPY_IN(&inner, &value,
+						     sizeof(value))));
+		sbm_destroy(&outer);
+	}
+	sbm_destroy(&inner);
+}
+
+/* === What code of the kernel does inside === */
+
+static int use_preempt_count(void *data)
+{
+	preempt_disable();
+	barrier();
+	preempt_enable();
+
+	return !preempt_count();
+}
+
+static int use_irqs_disabled(void *data)
+{
+	return irqs_disabled();
+}
+
+static int use_cond_resched(void *data)
+{
+	return cond_resched();
+}
+
+static int use_might_sleep(void *data)
+{
+	might_sleep();
+
+	return 0;
+}
+
+static int use_spinlock(void *data)
+{
+	spinlock_t *lock = data;
+
+	spin_lock(lock);
+	spin_unlock(lock);
+
+	return 0;
+}
+
+static int use_warn_on(void *data)
+{
+	WARN_ON_ONCE(data);
+
+	return 0;
+}
+
+static int use_bug(void *data)
+{
+	BUG_ON(data);
+
+	return 0;
+}
+
+static int use_local_irq_disable(void *data)
+{
+	local_irq_disable();
+	local_irq_enable();
+
+	return 0;
+}
+
+static int use_user_access(void *data)
+{
+	stac();
+	clac();
+
+	return 0;
+}
+
+static int use_printk(void *data)
+{
+	pr_info("sbm-test: a target must not be able to print\n");
+
+	return 0;
+}
+
+static int use_kmalloc(void *data)
+{
+	void *p = kmalloc(64, GFP_ATOMIC);
+
+	OPTIMIZER_HIDE_VAR(p);
+	kfree(p);
+
+	return 0;
+}
+
+static int use_schedule(void *data)
+{
+	schedule();
+
+	return 0;
+}
+
+struct kernel_macro {
+	const char	*name;
+	sbm_func	func;
+	/* 0: works */
+	unsigned long	causes;
+	/* The configuration makes it do more */
+	bool		unsure;
+};
+
+static const struct kernel_macro kernel_macros[] = {
+	{ "preempt_disable", use_preempt_count },
+	{ "irqs_disabled", use_irqs_disabled },
+	{ "cond_resched", use_cond_resched, 0,
+	  !IS_ENABLED(CONFIG_PREEMPT_RCU) },
+	{ "might_sleep", use_might_sleep, 0,
+	  IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || !IS_ENABLED(CONFIG_PREEMPT_RCU) },
+	{ "spin_lock", use_spinlock, 0,
+	  IS_ENABLED(CONFIG_LOCKDEP) || IS_ENABLED(CONFIG_DEBUG_SPINLOCK) ||
+	  IS_ENABLED(CONFIG_PREEMPT_RT) },
+	/* WARN_ON_ONCE() and printk() write to data of the kernel first, or trap */
+	{ "WARN_ON_ONCE", use_warn_on, BIT(SBM_CAUSE_ILLEGAL_INSN) },
+	{ "BUG_ON", use_bug, BIT(SBM_CAUSE_ILLEGAL_INSN) },
+	{ "local_irq_disable", use_local_irq_disable,
+	  BIT(SBM_CAUSE_PROTECTION) | BIT(SBM_CAUSE_PAGE_FAULT) },
+	{ "stac", use_user_access, BIT(SBM_CAUSE_ILLEGAL_INSN) },
+	{ "printk", use_printk, BIT(SBM_CAUSE_PAGE_FAULT) },
+	{ "kmalloc", use_kmalloc, BIT(SBM_CAUSE_PAGE_FAULT) },
+	{ "schedule", use_schedule,
+	  BIT(SBM_CAUSE_PAGE_FAULT) | BIT(SBM_CAUSE_PROTECTION) },
+};
+
+KUNIT_ARRAY_PARAM_DESC(kernel_macro, kernel_macros, name);
+
+/* Documentation/sandbox/limitations.rst has the list: what works, what is a stop */
+static void kernel_macro_ends_as_documented(struct kunit *test)
+{
+	const struct kernel_macro *macro = test->param_value;
+	const struct sbm_fault *fault;
+	struct cpu_state before;
+	spinlock_t lock;	/* The target gets a copy of it */
+	struct sbm sbm;
+	int ret;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	spin_lock_init(&lock);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	read_cpu_state(&before);
+	ret = sbm_exec(&sbm, macro->func,
+		       SBM_COPY_INOUT(&sbm, &lock, sizeof(lock)));
+	expect_same_cpu_state(test, &before);
+	fault = sbm_fault(&sbm);
+	if (macro->unsure && ret) {
+		KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+		KUNIT_EXPECT_NOT_NULL(test, fault);
+	} else if (!macro->causes) {
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	} else {
+		KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+		KUNIT_EXPECT_TRUE_MSG(test, fault &&
+				      (macro->causes & BIT(fault->cause)),
+				      "cause %d", fault ? fault->cause : 0);
+	}
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
 static int sbm_x86_suite_init(struct kunit_suite *suite)
 {
 	switch (boot_cpu_data.x86_vendor) {
@@ -3322,6 +4907,23 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(kernel_breakpoints_do_not_hit_inside),
 	KUNIT_CASE(kernel_breakpoints_in_text_do_not_hit_inside),
 	KUNIT_CASE(kernel_can_use_the_fpu_afterwards),
+	KUNIT_CASE_PARAM(no_state_survives_any_way_out, prepared_gen_params),
+	KUNIT_CASE(no_32_bit_code_runs),
+	KUNIT_CASE(segments_of_the_thread_are_no_way_out),
+	KUNIT_CASE(ldt_is_out_of_reach),
+	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
+	KUNIT_CASE(breakpoint_in_text_is_a_stop),
+	KUNIT_CASE(jump_to_a_trampoline_is_a_stop),
+	KUNIT_CASE(kprobe_does_not_run_for_a_target),
+	KUNIT_CASE_SLOW(static_key_can_be_flipped_during_a_stay),
+	KUNIT_CASE(held_back_debug_exceptions_do_not_arrive),
+	KUNIT_CASE(nmis_arrive_while_interrupts_are_forwarded),
+	KUNIT_CASE_SLOW(whole_address_space_is_as_the_tables_say),
+	KUNIT_CASE_SLOW(borders_are_where_the_tables_say),
+	KUNIT_CASE(no_right_outlives_its_instance),
+	KUNIT_CASE(instances_alternate_and_migrate),
+	KUNIT_CASE(targets_cannot_enter_a_sandbox),
+	KUNIT_CASE_PARAM(kernel_macro_ends_as_documented, kernel_macro_gen_params),
 	{}
 };
 
