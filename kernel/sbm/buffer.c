@@ -17,6 +17,7 @@
 #include <linux/vmalloc.h>
 
 #include "buffer.h"
+#include "debugfs.h"
 #include "sbm.h"
 
 /* Call @fn for each piece of @buf that lies on one page */
@@ -191,11 +192,14 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	if (flags & __SBM_BUF_IN)
 		sbm_buffer_each(buf, false);
 
+	sbm_debugfs_lock(inst);
 	err = sbm_buffer_map(inst, buf);
+	if (!err)
+		list_add_tail(&buf->list, &inst->buffers);
+	sbm_debugfs_unlock(inst);
 	if (err)
 		goto out_free;
 
-	list_add_tail(&buf->list, &inst->buffers);
 	*addr = buf->addr;
 
 	return 0;

@@ -5,7 +5,6 @@
 #define pr_fmt(fmt) "sbm: " fmt
 
 #include <linux/atomic.h>
-#include <linux/debugfs.h>
 #include <linux/err.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
@@ -21,6 +20,7 @@
 #include <linux/string.h>
 
 #include "buffer.h"
+#include "debugfs.h"
 #include "sbm.h"
 
 /* What the command line allows */
@@ -30,8 +30,7 @@ static enum sbm_isolation sbm_max_isolation __ro_after_init = SBM_ISOLATION_STRO
 static bool sbm_is_broken __read_mostly;
 
 static atomic_long_t sbm_nr_pages;
-static atomic64_t sbm_nr_calls;
-static atomic64_t sbm_nr_stops;
+static atomic64_t sbm_last_id;
 
 static int __init sbm_setup(char *str)
 {
@@ -125,6 +124,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	if (!inst)
 		return ERR_PTR(-ENOMEM);
 
+	inst->id = atomic64_inc_return(&sbm_last_id);
 	INIT_LIST_HEAD(&inst->buffers);
 	inst->isolation = sbm_isolation();
 	if (attr->flags & SBM_ATTR_WEAK)
@@ -173,6 +173,7 @@ int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 	if (inst->isolation == SBM_ISOLATION_NONE)
 		pr_notice_once("switched off on the command line: targets are called directly, without any isolation\n");
 
+	sbm_debugfs_add(inst);
 	sbm->instance = inst;
 	sbm->error = 0;
 
@@ -227,6 +228,7 @@ void sbm_destroy(struct sbm *sbm)
 	sbm->instance = NULL;
 	sbm->error = -EINVAL;
 
+	sbm_debugfs_remove(inst);
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_destroy(inst->arch);
@@ -323,8 +325,8 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		}
 	}
 
-	atomic64_inc(&sbm_nr_calls);
-	inst->target = desc->target;
+	sbm_debugfs_count_call();
+	WRITE_ONCE(inst->target, desc->target);
 	sbm->error = 0;
 
 	if (inst->isolation < SBM_ISOLATION_STRONG) {
@@ -332,7 +334,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	} else {
 		err = arch_sbm_call(inst, desc, &ret);
 		if (err) {
-			atomic64_inc(&sbm_nr_stops);
+			sbm_debugfs_count_stop();
 			inst->stopped = true;
 			inst->poison = err;
 			sbm->error = err;
@@ -405,26 +407,3 @@ int sbm_exec(struct sbm *sbm, sbm_func func, void *data)
 	return __sbm_call_desc(sbm, &desc);
 }
 EXPORT_SYMBOL_GPL(sbm_exec);
-
-/* === debugfs === */
-
-static int sbm_counter_get(void *data, u64 *val)
-{
-	*val = atomic64_read(data);
-	return 0;
-}
-
-DEFINE_DEBUGFS_ATTRIBUTE(sbm_counter_fops, sbm_counter_get, NULL, "%llu\n");
-
-static int __init sbm_debugfs_init(void)
-{
-	struct dentry *dir = debugfs_create_dir("sbm", NULL);
-
-	debugfs_create_file("calls", 0400, dir, &sbm_nr_calls,
-			    &sbm_counter_fops);
-	debugfs_create_file("stops", 0400, dir, &sbm_nr_stops,
-			    &sbm_counter_fops);
-
-	return 0;
-}
-late_initcall(sbm_debugfs_init);

@@ -9,11 +9,14 @@
 #define _KERNEL_SBM_SBM_H
 
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/sbm.h>
 #include <linux/types.h>
 
 struct arch_sbm;
+struct dentry;
 struct page;
+struct seq_file;
 struct task_struct;
 
 /**
@@ -41,7 +44,23 @@ struct sbm_buffer {
 };
 
 /**
+ * struct sbm_debugfs - what makes an instance visible in debugfs
+ * @list:  Entry in the list of all instances.
+ * @shown: Somebody has asked for @dir. Protected by the lock of the list.
+ * @dir:   Directory of the instance, or NULL.
+ * @lock:  Held while the owner changes the tables or the list of buffers, and while
+ *	   others read them.
+ */
+struct sbm_debugfs {
+	struct list_head	list;
+	bool			shown;
+	struct dentry		*dir;
+	struct mutex		lock;	/* see above */
+};
+
+/**
  * struct sbm_instance - state of a sandbox
+ * @id:		Number of the instance, never used again.
  * @isolation:	What the instance has got.
  * @poison:	Error that each further call returns, 0 if it may be called.
  * @owner:	The thread that uses the instance now, NULL if none does.
@@ -50,10 +69,12 @@ struct sbm_buffer {
  * @fault:	Why the last call was stopped.
  * @target:	The function that is being called, for the report.
  * @arch:	State of the architecture, for %SBM_ISOLATION_STRONG.
+ * @debugfs:	For those who look at it.
  *
- * Only @owner reads or changes the rest.
+ * Only @owner reads or changes the rest, but for what debugfs reads.
  */
 struct sbm_instance {
+	u64			id;
 	enum sbm_isolation	isolation;
 	int			poison;
 	struct task_struct	*owner;
@@ -62,6 +83,9 @@ struct sbm_instance {
 	struct sbm_fault	fault;
 	unsigned long		target;
 	struct arch_sbm		*arch;
+#ifdef CONFIG_DEBUG_FS
+	struct sbm_debugfs	debugfs;
+#endif
 };
 
 /* Rights of a mapping, besides reading */
@@ -148,6 +172,18 @@ bool arch_sbm_may_map(unsigned long addr, bool write);
 int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		  int *ret);
 
+/**
+ * arch_sbm_dump_tables() - print what the page tables allow
+ * @m:	  Where to.
+ * @inst: The instance, which has %SBM_ISOLATION_STRONG. Its tables and buffers do
+ *	  not change meanwhile, but another thread may run in it.
+ *
+ * For configurations with debugfs.
+ *
+ * Context: Process context, may sleep.
+ */
+void arch_sbm_dump_tables(struct seq_file *m, const struct sbm_instance *inst);
+
 #else /* CONFIG_HAVE_ARCH_SBM */
 
 static inline const char *arch_sbm_available(void)
@@ -183,6 +219,11 @@ static inline int arch_sbm_call(struct sbm_instance *inst,
 				const struct sbm_call_desc *desc, int *ret)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline void arch_sbm_dump_tables(struct seq_file *m,
+					const struct sbm_instance *inst)
+{
 }
 
 #endif /* CONFIG_HAVE_ARCH_SBM */

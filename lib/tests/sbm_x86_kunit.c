@@ -8,13 +8,20 @@
  */
 #include <kunit/test.h>
 #include <linux/align.h>
+#include <linux/array_size.h>
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/bug.h>
+#include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/cpufeature.h>
 #include <linux/cpumask.h>
+#include <linux/ctype.h>
+#include <linux/debugfs.h>
 #include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/jump_label.h>
 #include <linux/kernel.h>
@@ -23,23 +30,30 @@
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/nmi.h>
 #include <linux/objtool.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
+#include <linux/pfn.h>
 #include <linux/printk.h>
 #include <linux/processor.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
+#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
+#include <linux/stdarg.h>
+#include <linux/stackprotector.h>
+#include <linux/string.h>
 #include <linux/stringify.h>
 #include <linux/sync_core.h>
 #include <linux/time64.h>
+#include <linux/uio.h>
 #include <linux/vmalloc.h>
 
 #include <asm/apic.h>
@@ -2304,6 +2318,800 @@ static void pcids_hold_nothing_stale(struct kunit *test)
 	KUNIT_EXPECT_GT(test, slots, 1);
 	KUNIT_EXPECT_GT(test, kept, rounds / 4);
 	KUNIT_EXPECT_GT(test, flushed, rounds / 16);
+}
+
+/* === What debugfs tells of the page tables === */
+
+#define GATE_PAGES		4
+#define DUMP_LINE		200
+
+/**
+ * struct dump_rule - lines that may be in a dump
+ * @region: Heading that they stand under.
+ * @start:  Lowest address.
+ * @end:    Address behind.
+ * @rights: Rights as they are printed; '?' stands for either.
+ * @what:   What is there.
+ * @pages:  How many pages, or -1: any number.
+ * @found:  How many there were.
+ */
+struct dump_rule {
+	const char	*region;
+	unsigned long	start;
+	unsigned long	end;
+	const char	*rights;
+	char		what[60];
+	long		pages;
+	long		found;
+};
+
+/**
+ * struct dump_check - a dump and what must be in it
+ * @sbm:      The instance.
+ * @layout:   Its addresses.
+ * @edited:   Somebody has changed the dump: do not look into the tables.
+ * @text:     The dump.
+ * @size:     Size of @text.
+ * @rules:    All that may be there.
+ * @nr_rules: How many.
+ * @wrong:    Number of things that break the rules.
+ * @first:    The first of them.
+ * @region:   Heading that was read last.
+ * @last:     End of the last line.
+ * @counts:   Pages that ring 3 can read, write, execute; others.
+ */
+struct dump_check {
+	struct sbm		*sbm;
+	struct x86_sbm_layout	layout;
+	bool			edited;
+	char			*text;
+	size_t			size;
+	struct dump_rule	*rules;
+	unsigned int		nr_rules;
+	unsigned int		wrong;
+	char			first[DUMP_LINE];
+	char			region[20];
+	unsigned long		last;
+	unsigned long		counts[4];
+};
+
+/* Where the right columns are, counted backwards from what a line says */
+enum dump_column {
+	COLUMN_USER	= 9,
+	COLUMN_WRITE	= 5,
+	COLUMN_EXECUTE	= 3,
+	COLUMN_GLOBAL	= 1,
+};
+
+static __printf(2, 3) void dump_wrong(struct dump_check *c, const char *fmt, ...)
+{
+	va_list args;
+
+	if (c->wrong++)
+		return;
+	va_start(args, fmt);
+	vscnprintf(c->first, sizeof(c->first), fmt, args);
+	va_end(args);
+}
+
+static __printf(7, 8) void add_rule(struct dump_check *c, const char *region,
+				    unsigned long start, unsigned long end,
+				    const char *rights, long pages,
+				    const char *what, ...)
+{
+	struct dump_rule *rule = &c->rules[c->nr_rules++];
+	va_list args;
+
+	rule->region = region;
+	rule->start = start & PAGE_MASK;
+	rule->end = PAGE_ALIGN(end);
+	rule->rights = rights;
+	rule->pages = pages;
+	va_start(args, what);
+	vscnprintf(rule->what, sizeof(rule->what), what, args);
+	va_end(args);
+}
+
+static void add_buffer_rule(struct dump_check *c, unsigned int nr, const void *buf,
+			    size_t size, const char *kind, bool write)
+{
+	unsigned long start = (unsigned long)buf;
+	unsigned long end = start + size;
+
+	add_rule(c, "window", start, end, write ? "U r w - -" : "U r - - -",
+		 (PAGE_ALIGN(end) - (start & PAGE_MASK)) >> PAGE_SHIFT,
+		 "buffer %u, %s", nr, kind);
+}
+
+static long pages_between(const char *start, const char *end)
+{
+	return (PAGE_ALIGN((unsigned long)end) -
+		((unsigned long)start & PAGE_MASK)) >> PAGE_SHIFT;
+}
+
+/* All but the buffers: design and addresses are those of x86.rst */
+static void add_rules(struct dump_check *c)
+{
+	const unsigned long hot[] = {
+		(unsigned long)&X86_PCPU_PREEMPT_COUNT,
+		(unsigned long)&X86_PCPU_CURRENT,
+#ifdef CONFIG_STACKPROTECTOR
+		(unsigned long)&X86_PCPU_CANARY,
+#endif
+	};
+	const struct x86_sbm_layout *l = &c->layout;
+	unsigned long gate = l->gates;
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(hot); i++) {
+		unsigned long page = (l->gs_base + hot[i]) & PAGE_MASK;
+
+		for (j = 0; j < i; j++) {
+			if (((l->gs_base + hot[j]) & PAGE_MASK) == page)
+				break;
+		}
+		if (j == i)
+			add_rule(c, "window", page, page + PAGE_SIZE, "U r w - -",
+				 1, "per-CPU stand-in");
+	}
+	add_rule(c, "window", l->window_start, l->stack_low, "U r - - -",
+		 DIV_ROUND_UP(sizeof(struct task_struct), PAGE_SIZE), "zero page");
+	add_rule(c, "window", l->stack_low, l->stack_high, "U r w - -",
+		 SBM_DEFAULT_STACK_SIZE / PAGE_SIZE, "stack");
+
+	for (i = 0; i < nr_cpu_ids; i++, gate += GATE_PAGES * PAGE_SIZE) {
+		add_rule(c, "gates", gate, gate + PAGE_SIZE, "- r - - -", 1,
+			 "IDT, gate of CPU %u", i);
+		add_rule(c, "gates", gate + PAGE_SIZE,
+			 gate + GATE_PAGES * PAGE_SIZE, "- r w - -", GATE_PAGES - 1,
+			 "state and stacks, gate of CPU %u", i);
+	}
+
+	/* The kernel's own, which may be global: ring 3 has nothing there */
+	add_rule(c, "cpu_entry_area", CPU_ENTRY_AREA_BASE,
+		 CPU_ENTRY_AREA_BASE + CPU_ENTRY_AREA_MAP_SIZE, "- r ? - ?", -1,
+		 "cpu_entry_area");
+
+	add_rule(c, "kernel image", (unsigned long)__sbm_switch_start,
+		 (unsigned long)__sbm_switch_end, "- r - x -",
+		 pages_between(__sbm_switch_start, __sbm_switch_end),
+		 "switch text");
+	add_rule(c, "kernel image", (unsigned long)_stext, (unsigned long)_etext,
+		 "U r - x -",
+		 pages_between(_stext, _etext) -
+		 pages_between(__sbm_entry_start, __sbm_entry_end) -
+		 pages_between(__sbm_switch_start, __sbm_switch_end), "text");
+	add_rule(c, "kernel image", (unsigned long)__start_rodata,
+		 (unsigned long)__end_rodata, "U r - - -",
+		 pages_between(__start_rodata, __end_rodata) -
+		 pages_between(__start_ro_after_init, __end_ro_after_init),
+		 "constants");
+}
+
+static bool rights_match(const char *rights, const char *pattern)
+{
+	for (; *pattern; rights++, pattern++) {
+		if (*pattern != '?' && *pattern != *rights)
+			return false;
+	}
+
+	return !*rights;
+}
+
+/* Do the tables say the same of @addr? */
+static void check_against_tables(struct dump_check *c, unsigned long addr,
+				 const char *rights)
+{
+	u64 r, pfn;
+
+	if (!x86_sbm_test_lookup(c->sbm, addr, &r, &pfn)) {
+		dump_wrong(c, "%lx is not mapped", addr);
+		return;
+	}
+	if (!(r & _PAGE_USER) != (rights[0] == '-') ||
+	    !(r & _PAGE_RW) != (rights[4] == '-') ||
+	    !(r & _PAGE_NX) != (rights[6] == 'x') ||
+	    !(r & _PAGE_GLOBAL) != (rights[8] == '-'))
+		dump_wrong(c, "%lx has the rights %llx, not %s", addr, r, rights);
+}
+
+static void check_entry(struct dump_check *c, const char *line)
+{
+	unsigned long start, end, size;
+	char rights[10], level[3];
+	struct dump_rule *rule;
+	const char *what;
+	long pages;
+	int n = 0;
+
+	if (sscanf(line, "%lx-%lx %luK %2s %n", &start, &end, &size, level, &n) != 4 ||
+	    strlen(line + n) < 12) {
+		dump_wrong(c, "not understood: %s", line);
+		return;
+	}
+	strscpy(rights, line + n);
+	what = line + n + 11;
+	pages = (end - start) >> PAGE_SHIFT;
+
+	if (start < c->last || start >= end || size != (end - start) >> 10)
+		dump_wrong(c, "wrong addresses: %s", line);
+	if (!strcmp(level, "2M") && ((start | end) & (PMD_SIZE - 1)))
+		dump_wrong(c, "wrong level: %s", line);
+	c->last = end;
+	if (!c->edited) {
+		check_against_tables(c, start, rights);
+		check_against_tables(c, end - 1, rights);
+	}
+
+	if (rights[4] == 'w' && rights[6] == 'x')
+		dump_wrong(c, "writable and executable: %s", line);
+	if (rights[0] == 'U' && rights[8] == 'G')
+		dump_wrong(c, "global: %s", line);
+	if (rights[0] == 'U' &&
+	    (overlaps(start, end, __sbm_entry_start, __sbm_entry_end) ||
+	     overlaps(start, end, __sbm_switch_start, __sbm_switch_end) ||
+	     overlaps(start, end, __start_ro_after_init, __end_ro_after_init)))
+		dump_wrong(c, "not for ring 3: %s", line);
+
+	if (rights[0] == 'U') {
+		c->counts[0] += pages;
+		c->counts[1] += rights[4] == 'w' ? pages : 0;
+		c->counts[2] += rights[6] == 'x' ? pages : 0;
+	} else {
+		c->counts[3] += pages;
+	}
+
+	for (rule = c->rules; rule < c->rules + c->nr_rules; rule++) {
+		if (start >= rule->start && end <= rule->end &&
+		    !strcmp(c->region, rule->region) && !strcmp(what, rule->what) &&
+		    rights_match(rights, rule->rights)) {
+			rule->found += pages;
+			return;
+		}
+	}
+	dump_wrong(c, "against the rules: %s", line);
+}
+
+/* Pages of a table and of all below it */
+static unsigned int count_tables(const u64 *table, unsigned int shift)
+{
+	unsigned int i, n = 1;
+
+	if (shift == PAGE_SHIFT)
+		return 1;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		u64 entry = READ_ONCE(table[i]);
+
+		if ((entry & _PAGE_PRESENT) && !(entry & _PAGE_PSE))
+			n += count_tables(__va(entry & PTE_PFN_MASK),
+					  shift - TABLE_SHIFT);
+	}
+
+	return n;
+}
+
+/* The kernel's table for all of the CPU entry area */
+static const u64 *cpu_entry_area_table(const struct dump_check *c)
+{
+	const u64 *table = (const u64 *)c->layout.top_table;
+	u64 entry = table[pgd_index(CPU_ENTRY_AREA_BASE)];
+
+	if (pgtable_l5_enabled()) {
+		table = __va(entry & PTE_PFN_MASK);
+		entry = table[p4d_index(CPU_ENTRY_AREA_BASE)];
+	}
+
+	return __va(entry & PTE_PFN_MASK);
+}
+
+static void check_totals(struct dump_check *c, const char *line)
+{
+	unsigned long count[3];
+	unsigned int tables[3];
+
+	if (sscanf(line, "ring 3: %lu readable, %lu writable, %lu executable",
+		   &count[0], &count[1], &count[2]) == 3) {
+		if (memcmp(count, c->counts, sizeof(count)))
+			dump_wrong(c, "wrong sum: %s", line);
+	} else if (sscanf(line, "ring 0 only: %lu", &count[0]) == 1) {
+		if (count[0] != c->counts[3])
+			dump_wrong(c, "wrong sum: %s", line);
+	} else if (sscanf(line, "tables: %u of the instance, %u shared by all, %u of the kernel",
+			  &tables[0], &tables[1], &tables[2]) == 3) {
+		if (tables[0] != x86_sbm_test_table_pages(c->sbm) ||
+		    tables[2] != count_tables(cpu_entry_area_table(c),
+					      P4D_SHIFT - TABLE_SHIFT) ||
+		    tables[0] + tables[1] + tables[2] !=
+		    count_tables((u64 *)c->layout.top_table, PGDIR_SHIFT))
+			dump_wrong(c, "wrong sum: %s", line);
+	} else {
+		dump_wrong(c, "not understood: %s", line);
+		return;
+	}
+	c->rules[0].found++;
+}
+
+/*
+ * Check what is in @c->text. Rule 0 is for the totals: there are three lines of
+ * them.
+ */
+static void check_dump(struct dump_check *c)
+{
+	const char *line = c->text;
+	struct dump_rule *rule;
+
+	c->wrong = 0;
+	c->first[0] = '\0';
+	c->region[0] = '\0';
+	c->last = 0;
+	memset(c->counts, 0, sizeof(c->counts));
+	for (rule = c->rules; rule < c->rules + c->nr_rules; rule++)
+		rule->found = 0;
+
+	while (*line) {
+		const char *end = strchrnul(line, '\n');
+		char one[DUMP_LINE];
+
+		strscpy(one, line, min_t(size_t, sizeof(one), end - line + 1));
+		line = *end ? end + 1 : end;
+
+		if (strstarts(one, "---[ ")) {
+			strscpy(c->region, one + strlen("---[ "));
+			*strchrnul(c->region, ']') = '\0';
+			strim(c->region);
+			continue;
+		}
+		if (!c->region[0])
+			continue;
+		else if (!strcmp(c->region, "pages"))
+			check_totals(c, one);
+		else
+			check_entry(c, one);
+	}
+
+	for (rule = c->rules; rule < c->rules + c->nr_rules; rule++) {
+		if (rule->pages >= 0 && rule->pages != rule->found)
+			dump_wrong(c, "%ld pages of %s, not %ld", rule->found,
+				   rule->what, rule->pages);
+	}
+}
+
+static void take_dump(struct kunit *test, struct dump_check *c)
+{
+	ssize_t len = x86_sbm_test_dump(c->sbm, c->text, c->size);
+
+	KUNIT_ASSERT_GT(test, len, 0);
+	KUNIT_EXPECT_EQ(test, len, strlen(c->text));
+	c->edited = false;
+	check_dump(c);
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(vfree_action, vfree, const void *);
+
+static void *test_vzalloc(struct kunit *test, size_t size)
+{
+	void *p = vzalloc(size);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, vfree_action, p));
+
+	return p;
+}
+
+static struct dump_check *open_dump(struct kunit *test, struct sbm *sbm)
+{
+	struct dump_check *c;
+
+	if (!IS_ENABLED(CONFIG_DEBUG_FS))
+		kunit_skip(test, "no debugfs in this kernel");
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+
+	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	c->sbm = sbm;
+	c->size = SZ_64K + nr_cpu_ids * SZ_4K;
+	c->text = test_vzalloc(test, c->size);
+	c->rules = test_vzalloc(test, (32 + 2 * nr_cpu_ids) * sizeof(*c->rules));
+
+	init_at_least(test, sbm, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_TRUE(test, x86_sbm_test_layout(sbm, &c->layout));
+	add_rule(c, "pages", 0, 0, "", 3, "totals");
+	add_rules(c);
+
+	return c;
+}
+
+/* One buffer of each kind. Return: the address of the first. */
+static unsigned long add_buffers(struct kunit *test, struct dump_check *c)
+{
+	char *memory = kunit_kzalloc(test, 4 * PAGE_SIZE, GFP_KERNEL);
+	struct sbm *sbm = c->sbm;
+	unsigned long first;
+	char *p;
+
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	p = SBM_COPY_IN(sbm, memory, 100);
+	add_buffer_rule(c, 1, p, 100, "COPY_IN", false);
+	first = (unsigned long)p;
+	p = SBM_COPY_OUT(sbm, memory, PAGE_SIZE + 1);
+	add_buffer_rule(c, 2, p, PAGE_SIZE + 1, "COPY_OUT", true);
+	p = SBM_COPY_INOUT(sbm, memory, 4 * PAGE_SIZE);
+	add_buffer_rule(c, 3, p, 4 * PAGE_SIZE, "COPY_INOUT", true);
+	p = SBM_MAP_READONLY(sbm, memory + 100, 2 * PAGE_SIZE);
+	add_buffer_rule(c, 4, p, 2 * PAGE_SIZE, "MAP_READONLY", false);
+	/* Nothing is mapped for this one, but it counts */
+	p = SBM_COPY_IN(sbm, memory, 0);
+	p = SBM_MAP_WRITABLE(sbm, memory, PAGE_SIZE);
+	add_buffer_rule(c, 6, p, PAGE_SIZE, "MAP_WRITABLE", true);
+	KUNIT_EXPECT_EQ(test, sbm_error(sbm), 0);
+
+	return first;
+}
+
+/*
+ * The file says what design and API promise, about every page. In contrast to
+ * tables_map_nothing_else_for_ring_3, this is also about what must be there, about
+ * ring 0, and about each buffer.
+ */
+static void dump_shows_what_is_promised(struct kunit *test)
+{
+	struct dump_check *c;
+	unsigned long first;
+	struct sbm sbm;
+	int value = 41;
+
+	c = open_dump(test, &sbm);
+	take_dump(test, c);
+	KUNIT_EXPECT_EQ_MSG(test, c->wrong, 0, "%s", c->first);
+
+	first = add_buffers(test, c);
+	take_dump(test, c);
+	KUNIT_EXPECT_EQ_MSG(test, c->wrong, 0, "%s", c->first);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, "never called\n"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, "buffer 5: COPY_IN, 0 bytes"));
+	KUNIT_EXPECT_GT(test, first, c->layout.stack_high);
+
+	/* A call changes nothing */
+	KUNIT_EXPECT_EQ(test, 42, sbm_exec(&sbm, add_one,
+					   SBM_COPY_IN(&sbm, &value, sizeof(value))));
+	take_dump(test, c);
+	KUNIT_EXPECT_EQ_MSG(test, c->wrong, 1, "%s", c->first);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->first, "buffer 7, COPY_IN"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, "called add_one\n"));
+	sbm_destroy(&sbm);
+}
+
+static void expect_plant_is_found(struct kunit *test, struct dump_check *c,
+				  unsigned long addr, unsigned long pfn, u64 flags,
+				  const char *message)
+{
+	struct x86_sbm_plant plant;
+
+	KUNIT_ASSERT_EQ(test, 0, x86_sbm_test_plant(c->sbm, addr, pfn, flags, &plant));
+	take_dump(test, c);
+	KUNIT_EXPECT_GT_MSG(test, c->wrong, 0, "%lx: %s", addr, message);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(c->first, message), "%lx: %s, not %s",
+				  addr, c->first, message);
+
+	x86_sbm_test_unplant(c->sbm, &plant);
+	take_dump(test, c);
+	KUNIT_EXPECT_EQ_MSG(test, c->wrong, 0, "%s", c->first);
+}
+
+/* A look at the tables which could not find anything would be worth nothing */
+static void dump_shows_forbidden_mappings(struct kunit *test)
+{
+	const u64 read = _PAGE_NX, write = _PAGE_NX | _PAGE_RW | _PAGE_DIRTY;
+	unsigned long data = PHYS_PFN(__pa((unsigned long)&kernel_data));
+	u64 rights, buffer_pfn, stack_pfn;
+	struct dump_check *c;
+	unsigned long first;
+	struct sbm sbm;
+
+	c = open_dump(test, &sbm);
+	first = add_buffers(test, c);
+	KUNIT_ASSERT_TRUE(test, x86_sbm_test_lookup(&sbm, first, &rights,
+						    &buffer_pfn));
+	KUNIT_ASSERT_TRUE(test, x86_sbm_test_lookup(&sbm, c->layout.stack_low,
+						    &rights, &stack_pfn));
+
+	/* Kernel data: in an unused place, as a buffer, as the stack */
+	expect_plant_is_found(test, c, first + SZ_1M, data, write, "unexpected");
+	expect_plant_is_found(test, c, first + SZ_4M, data, read, "unexpected");
+	expect_plant_is_found(test, c, first, data, read, "unexpected");
+	expect_plant_is_found(test, c, c->layout.stack_low, data, write, "unexpected");
+	/* Among user space, and where the kernel has it */
+	expect_plant_is_found(test, c, SZ_4M, data, read, "unexpected");
+	expect_plant_is_found(test, c, (unsigned long)__va(PFN_PHYS(data)), data, read,
+			      "unexpected");
+	/* In a guard page */
+	expect_plant_is_found(test, c, first - PAGE_SIZE, buffer_pfn, read,
+			      "against the rules");
+	/* The right frames with wrong rights */
+	expect_plant_is_found(test, c, first, buffer_pfn, write, "against the rules");
+	expect_plant_is_found(test, c, first, buffer_pfn, 0, "against the rules");
+	expect_plant_is_found(test, c, first, buffer_pfn, read | _PAGE_GLOBAL,
+			      "global");
+	expect_plant_is_found(test, c, c->layout.stack_low, stack_pfn, _PAGE_RW,
+			      "writable and executable");
+	sbm_destroy(&sbm);
+}
+
+/*
+ * The checker against a dump that was changed: for the part of the tables that
+ * all sandboxes share, where nothing can be planted.
+ */
+static void dump_checker_looks_at_everything(struct kunit *test)
+{
+	static const struct {
+		const char		*what;
+		enum dump_column	column;
+		char			right;
+	} edits[] = {
+		{ "  text\n",			COLUMN_WRITE,	'w' },
+		{ "  text\n",			COLUMN_GLOBAL,	'G' },
+		{ "  text\n",			COLUMN_EXECUTE,	'-' },
+		{ "  switch text\n",		COLUMN_USER,	'U' },
+		{ "  switch text\n",		COLUMN_WRITE,	'w' },
+		{ "  constants\n",		COLUMN_WRITE,	'w' },
+		{ "  constants\n",		COLUMN_EXECUTE,	'x' },
+		{ "  IDT, gate",		COLUMN_WRITE,	'w' },
+		{ "  state and stacks, gate",	COLUMN_USER,	'U' },
+		{ "  state and stacks, gate",	COLUMN_GLOBAL,	'G' },
+		{ "  cpu_entry_area\n",		COLUMN_USER,	'U' },
+		{ "  cpu_entry_area\n",		COLUMN_EXECUTE,	'x' },
+		{ "  per-CPU stand-in\n",	COLUMN_USER,	'-' },
+		{ "  zero page\n",		COLUMN_WRITE,	'w' },
+		{ "  stack\n",			COLUMN_EXECUTE,	'x' },
+		{ "  buffer 1, ",		COLUMN_WRITE,	'w' },
+	};
+	struct dump_check *c;
+	struct sbm sbm;
+	char *p;
+	int i, n;
+
+	c = open_dump(test, &sbm);
+	add_buffers(test, c);
+	for (i = 0; i < ARRAY_SIZE(edits); i++) {
+		take_dump(test, c);
+		KUNIT_EXPECT_EQ_MSG(test, c->wrong, 0, "%s", c->first);
+
+		p = strstr(c->text, edits[i].what);
+		KUNIT_ASSERT_NOT_NULL_MSG(test, p, "%s", edits[i].what);
+		p -= edits[i].column;
+		KUNIT_EXPECT_NE_MSG(test, *p, edits[i].right, "%s", edits[i].what);
+		*p = edits[i].right;
+		c->edited = true;
+		check_dump(c);
+		KUNIT_EXPECT_GT_MSG(test, c->wrong, 0, "%s %c", edits[i].what,
+				    edits[i].right);
+
+		/* The line is missing */
+		take_dump(test, c);
+		p = strstr(c->text, edits[i].what);
+		while (p > c->text && p[-1] != '\n')
+			p--;
+		memmove(p, strchrnul(p, '\n') + 1, strlen(strchrnul(p, '\n')));
+		c->edited = true;
+		check_dump(c);
+		KUNIT_EXPECT_GT_MSG(test, c->wrong, 0, "%s", edits[i].what);
+	}
+
+	/* The last digit of each number in the totals */
+	for (i = 0; i < 8; i++) {
+		take_dump(test, c);
+		p = strstr(c->text, "---[ pages ]---");
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		for (p = strchr(p, ':'), n = 0; *p && n <= i; p++)
+			n += isdigit(p[0]) && !isdigit(p[1]);
+		KUNIT_ASSERT_EQ(test, n, i + 1);
+		p[-1] ^= 1;
+		c->edited = true;
+		check_dump(c);
+		KUNIT_EXPECT_GT_MSG(test, c->wrong, 0, "%d", i);
+	}
+	sbm_destroy(&sbm);
+}
+
+static void dump_says_that_isolation_is_weak(struct kunit *test)
+{
+	const struct sbm_attr attr = { .flags = SBM_ATTR_WEAK, };
+	struct dump_check *c;
+	struct sbm sbm;
+	int value = 41;
+
+	c = open_dump(test, &sbm);
+	sbm_destroy(&sbm);
+
+	KUNIT_ASSERT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+	KUNIT_EXPECT_NOT_NULL(test, SBM_COPY_INOUT(&sbm, &value, sizeof(value)));
+	KUNIT_EXPECT_GT(test, x86_sbm_test_dump(&sbm, c->text, c->size), 0);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, ": weak isolation, "));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, "\nbuffer 1: COPY_INOUT, 4 bytes"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(c->text, "\nno page tables of its own"));
+	KUNIT_EXPECT_NULL(test, strstr(c->text, "---["));
+	sbm_destroy(&sbm);
+}
+
+/**
+ * struct dump_reader - a thread that reads the file of an instance
+ * @worker: The thread.
+ * @file:   The file.
+ * @text:   Room for what it reads.
+ * @size:   Size of @text.
+ * @stop:   Set when the file shall be gone.
+ * @reads:  How often all of it was read.
+ */
+struct dump_reader {
+	struct worker	worker;
+	struct file	*file;
+	char		*text;
+	size_t		size;
+	bool		stop;
+	unsigned long	reads;
+};
+
+/* What read() of the file does, for memory of the kernel */
+static ssize_t read_file(struct file *file, char *buf, size_t size)
+{
+	struct kvec vec = { .iov_base = buf, .iov_len = size };
+	struct iov_iter iter;
+	struct kiocb kiocb;
+	ssize_t ret;
+
+	ret = debugfs_file_get(file_dentry(file));
+	if (ret)
+		return ret;
+	init_sync_kiocb(&kiocb, file);
+	kiocb.ki_pos = 0;
+	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, size);
+	ret = seq_read_iter(&kiocb, &iter);
+	debugfs_file_put(file_dentry(file));
+
+	return ret;
+}
+
+static int dump_reader_thread(struct worker *worker)
+{
+	struct dump_reader *r = container_of(worker, struct dump_reader, worker);
+	ssize_t len;
+
+	for (;;) {
+		bool stop = READ_ONCE(r->stop);
+
+		len = read_file(r->file, r->text, r->size - 1);
+		if (len < 0)
+			return len;
+		/* A read returns what its buffer holds at once */
+		r->text[len] = '\0';
+		if (!strstarts(r->text, "instance "))
+			return -EBADMSG;
+		WRITE_ONCE(r->reads, r->reads + 1);
+		if (stop)
+			return 0;
+	}
+}
+
+/* Is @id among the instances that debugfs lists? */
+static bool is_listed(struct vfsmount *mnt, u64 id, char *buf, size_t size)
+{
+	struct file *file = file_open_root_mnt(mnt, "sbm/instances", O_RDONLY, 0);
+	char want[40], *line = buf;
+	ssize_t len;
+
+	if (IS_ERR(file))
+		return false;
+	len = read_file(file, buf, size - 1);
+	fput(file);
+	if (len < 0)
+		return false;
+
+	buf[len] = '\0';
+	snprintf(want, sizeof(want), "%llu strong, idle", id);
+	while (*line) {
+		if (strstarts(line, want))
+			return true;
+		line = strchrnul(line, '\n');
+		line += *line == '\n';
+	}
+
+	return false;
+}
+
+static struct file *open_dump_file(struct vfsmount *mnt, u64 id)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "sbm/%llu/page_tables", id);
+
+	return file_open_root_mnt(mnt, name, O_RDONLY, 0);
+}
+
+static u64 id_of(struct dump_check *c)
+{
+	u64 id = 0;
+
+	if (x86_sbm_test_dump(c->sbm, c->text, c->size) < 0 ||
+	    sscanf(c->text, "instance %llu:", &id) != 1)
+		return 0;
+
+	return id;
+}
+
+/* Reading, buffers, calls, and the end of the instance, all at the same time */
+static void dump_can_be_read_at_any_time(struct kunit *test)
+{
+	struct dump_reader r = {
+		.worker	= { .fn = dump_reader_thread, .cpu = -1 },
+	};
+	unsigned long timeout;
+	struct file_system_type *type;
+	struct dump_check *c;
+	struct vfsmount *mnt;
+	struct sbm sbm;
+	u64 id, last = 0;
+	int i, j, value = 41;
+
+	c = open_dump(test, &sbm);
+	sbm_destroy(&sbm);
+	r.size = c->size;
+	r.text = test_vzalloc(test, r.size);
+
+	type = get_fs_type("debugfs");
+	KUNIT_ASSERT_NOT_NULL(test, type);
+	mnt = kern_mount(type);
+	if (IS_ERR(mnt))
+		kunit_skip(test, "debugfs is off");
+
+	for (i = 0; i < 20; i++) {
+		KUNIT_EXPECT_EQ(test, sbm_init(&sbm), 0);
+		id = id_of(c);
+		KUNIT_EXPECT_GT(test, id, last);
+		last = id;
+		KUNIT_EXPECT_TRUE(test, is_listed(mnt, id, c->text, c->size));
+
+		/* Nothing is there before it is asked for */
+		r.file = open_dump_file(mnt, id);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(r.file), -ENOENT);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_show(&sbm), 0);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_show(&sbm), 0);
+		r.file = open_dump_file(mnt, id);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(r.file), 0);
+		if (IS_ERR(r.file))
+			break;
+		KUNIT_EXPECT_EQ(test, file_inode(r.file)->i_mode & 07777, 0400);
+
+		r.stop = false;
+		r.reads = 0;
+		KUNIT_EXPECT_EQ(test, worker_start(&r.worker), 0);
+		timeout = jiffies + SBM_TEST_PATIENCE;
+		for (j = 0; j < 20 || !READ_ONCE(r.reads); j++) {
+			int *in = SBM_COPY_IN(&sbm, &value, sizeof(value));
+
+			KUNIT_EXPECT_EQ(test, 42, sbm_exec(&sbm, add_one, in));
+			if (time_after(jiffies, timeout) ||
+			    completion_done(&r.worker.done))
+				break;
+		}
+		KUNIT_EXPECT_GT(test, r.reads, 0);
+
+		/* Every other time with a reader in the middle */
+		if (i % 2) {
+			WRITE_ONCE(r.stop, true);
+			KUNIT_EXPECT_EQ(test, worker_finish(&r.worker), 0);
+			sbm_destroy(&sbm);
+		} else {
+			sbm_destroy(&sbm);
+			KUNIT_EXPECT_EQ(test, worker_finish(&r.worker), -EIO);
+		}
+		KUNIT_EXPECT_EQ(test, read_file(r.file, r.text, r.size), -EIO);
+		fput(r.file);
+		KUNIT_EXPECT_FALSE(test, is_listed(mnt, id, c->text, c->size));
+		r.file = open_dump_file(mnt, id);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(r.file), -ENOENT);
+	}
+	kern_unmount(mnt);
 }
 
 /* === Events during a stay === */
@@ -4897,6 +5705,11 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(instance_needs_few_tables),
 	KUNIT_CASE(kernel_text_has_no_global_mapping),
 	KUNIT_CASE(pcids_hold_nothing_stale),
+	KUNIT_CASE(dump_shows_what_is_promised),
+	KUNIT_CASE(dump_shows_forbidden_mappings),
+	KUNIT_CASE(dump_checker_looks_at_everything),
+	KUNIT_CASE(dump_says_that_isolation_is_weak),
+	KUNIT_CASE(dump_can_be_read_at_any_time),
 	KUNIT_CASE(registers_survive_events),
 	KUNIT_CASE_PARAM(events_ignore_hostile_registers, hostile_gen_params),
 	KUNIT_CASE(calls_survive_a_storm_of_nmis),

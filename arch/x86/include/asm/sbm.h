@@ -36,6 +36,7 @@ static inline void x86_sbm_pti_finalized(void) { }
  * struct x86_sbm_layout - addresses that tests aim at
  * @window_start: First address of the window.
  * @window_end:	  Address behind the window.
+ * @gates:	  The first CPU's gate, the others follow.
  * @gate_idt:	  IDT of the calling CPU's gate.
  * @gate_state:	  State page of the gate.
  * @gate_event:	  Event stack of the gate (lowest byte).
@@ -48,6 +49,7 @@ static inline void x86_sbm_pti_finalized(void) { }
 struct x86_sbm_layout {
 	unsigned long window_start;
 	unsigned long window_end;
+	unsigned long gates;
 	unsigned long gate_idt;
 	unsigned long gate_state;
 	unsigned long gate_event;
@@ -112,6 +114,39 @@ unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
 
 /* Page-table pages of the instance */
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);
+
+/*
+ * Write what the file page_tables of @sbm says to @buf. Return: its length;
+ * -EOPNOTSUPP without debugfs, -ENOSPC if @size is too small.
+ */
+ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size);
+
+/* Do what writing the id of @sbm to the file show does */
+int x86_sbm_test_show(const struct sbm *sbm);
+
+/**
+ * struct x86_sbm_plant - an entry that does not belong into the tables
+ * @addr:      Where it is.
+ * @old:       The entry that was there, or 0.
+ * @old_top:   The same for the top level.
+ * @nr_tables: Page-table pages before.
+ */
+struct x86_sbm_plant {
+	unsigned long addr;
+	u64 old;
+	u64 old_top;
+	unsigned int nr_tables;
+};
+
+/*
+ * Map frame @pfn at @addr in the tables of @sbm, for ring 3 and with the rights
+ * @flags, which the rules forbid. For a look at the tables only: nothing may be
+ * called until x86_sbm_test_unplant(). Return: 0, -ENOMEM, or -EINVAL if the
+ * tables of @addr are shared by all sandboxes.
+ */
+int x86_sbm_test_plant(const struct sbm *sbm, unsigned long addr,
+		       unsigned long pfn, u64 flags, struct x86_sbm_plant *plant);
+void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *plant);
 
 #endif /* CONFIG_SBM_KUNIT_TEST */
 

@@ -4,17 +4,20 @@
  */
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/mm.h>
 #include <linux/sbm.h>
+#include <linux/seq_file.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 
 #include <asm/insn.h>
 #include <asm/sbm.h>
 
+#include <sbm/debugfs.h>
 #include <sbm/sbm.h>
 #include "sandbox.h"
 
-static const struct arch_sbm *sbm_arch(const struct sbm *sbm)
+static struct arch_sbm *sbm_arch(const struct sbm *sbm)
 {
 	if (sbm_instance_isolation(sbm) != SBM_ISOLATION_STRONG)
 		return NULL;
@@ -33,6 +36,7 @@ bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l)
 	gate = sbm_gate(raw_smp_processor_id());
 	l->window_start	= SBM_WINDOW_START;
 	l->window_end	= SBM_WINDOW_END;
+	l->gates	= (unsigned long)sbm_gate(0);
 	l->gate_idt	= (unsigned long)gate->idt;
 	l->gate_state	= (unsigned long)&gate->state;
 	l->gate_event	= (unsigned long)gate->events;
@@ -171,4 +175,111 @@ unsigned int x86_sbm_test_table_pages(const struct sbm *sbm)
 	const struct arch_sbm *as = sbm_arch(sbm);
 
 	return as ? as->nr_tables : 0;
+}
+
+#ifdef CONFIG_DEBUG_FS
+
+ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
+{
+	struct seq_file m = {
+		.buf	= buf,
+		.size	= size,
+	};
+
+	sbm_debugfs_dump(&m, sbm->instance);
+	if (seq_has_overflowed(&m))
+		return -ENOSPC;
+	buf[m.count] = '\0';
+
+	return m.count;
+}
+
+int x86_sbm_test_show(const struct sbm *sbm)
+{
+	return sbm_debugfs_show(sbm->instance->id);
+}
+
+#else /* CONFIG_DEBUG_FS */
+
+ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+
+int x86_sbm_test_show(const struct sbm *sbm)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif /* CONFIG_DEBUG_FS */
+
+/* The 4 KiB entry for @addr, NULL if there is no table for it */
+static u64 *sbm_small_entry(const struct arch_sbm *as, unsigned long addr)
+{
+	u64 *table = as->top;
+	unsigned int shift;
+
+	for (shift = sbm_top_shift();; shift -= SBM_TABLE_SHIFT) {
+		u64 *entry = &table[(addr >> shift) % PTRS_PER_PTE];
+
+		if (shift == PAGE_SHIFT)
+			return entry;
+		if (!(*entry & _PAGE_PRESENT))
+			return NULL;
+		table = sbm_table_of(*entry);
+	}
+}
+
+static u64 *sbm_top_entry(const struct arch_sbm *as, unsigned long addr)
+{
+	return &as->top[(addr >> sbm_top_shift()) % PTRS_PER_PTE];
+}
+
+int x86_sbm_test_plant(const struct sbm *sbm, unsigned long addr,
+		       unsigned long pfn, u64 flags, struct x86_sbm_plant *plant)
+{
+	struct arch_sbm *as = sbm_arch(sbm);
+	u64 *entry;
+
+	if (!as)
+		return -EINVAL;
+
+	plant->addr = addr;
+	plant->old = 0;
+	plant->old_top = *sbm_top_entry(as, addr);
+	plant->nr_tables = as->nr_tables;
+
+	if (plant->old_top) {
+		if (addr < SBM_WINDOW_START || addr >= SBM_WINDOW_END)
+			return -EINVAL;
+		entry = sbm_small_entry(as, addr);
+		if (entry)
+			plant->old = *entry;
+	}
+
+	return sbm_map_page(as, addr, pfn_to_page(pfn),
+			    flags | _PAGE_PRESENT | _PAGE_ACCESSED);
+}
+
+void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *plant)
+{
+	struct arch_sbm *as = sbm_arch(sbm);
+	unsigned int shift = sbm_top_shift();
+	u64 entry;
+
+	*sbm_small_entry(as, plant->addr) = plant->old;
+	/* The window's tables go with the instance */
+	if (plant->old_top)
+		return;
+
+	entry = *sbm_top_entry(as, plant->addr);
+	*sbm_top_entry(as, plant->addr) = 0;
+	while (shift > PAGE_SHIFT) {
+		u64 *table = sbm_table_of(entry);
+
+		shift -= SBM_TABLE_SHIFT;
+		entry = table[(plant->addr >> shift) % PTRS_PER_PTE];
+		sbm_free_page(virt_to_page(table));
+	}
+	as->nr_tables = plant->nr_tables;
 }

@@ -57,6 +57,9 @@ struct sbm_tlb {
 /* Result of sbm_tlb_find(): what the slot holds must be flushed */
 #define SBM_TLB_FLUSH		BIT(31)
 
+/* Bits of an address that a level of the page tables translates */
+#define SBM_TABLE_SHIFT		9
+
 /**
  * struct arch_sbm - state of an instance
  * @id:		Number of the instance, never used again.
@@ -92,7 +95,11 @@ struct sbm_gate *sbm_gate(unsigned int cpu);
 int sbm_gates_create(void);
 
 /* tables.c */
+extern u64 *sbm_template;
 int sbm_shared_create(void);
+unsigned int sbm_top_shift(void);
+u64 *sbm_table_of(u64 entry);
+u64 sbm_kernel_frame(unsigned long addr, unsigned int *level);
 int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 		 u64 flags);
 bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,

@@ -52,17 +52,16 @@
 #define SBM_WRITE	(SBM_READ | _PAGE_RW | _PAGE_DIRTY)
 #define SBM_EXEC	(_PAGE_PRESENT | _PAGE_ACCESSED)
 
-#define SBM_TABLE_SHIFT	9
 #define SBM_TABLE_MASK	(PTRS_PER_PTE - 1)
 
 /* The window's tables hang below one PMD page */
 static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
 
 /* Top-level table that new instances start from */
-static u64 *sbm_template;
+u64 *sbm_template;
 
 /* Shift of the level that CR3 points to */
-static unsigned int sbm_top_shift(void)
+unsigned int sbm_top_shift(void)
 {
 	return pgtable_l5_enabled() ? PGDIR_SHIFT : P4D_SHIFT;
 }
@@ -72,7 +71,7 @@ static u64 *sbm_entry(u64 *table, unsigned long addr, unsigned int shift)
 	return &table[(addr >> shift) & SBM_TABLE_MASK];
 }
 
-static u64 *sbm_table_of(u64 entry)
+u64 *sbm_table_of(u64 entry)
 {
 	return __va(entry & PTE_PFN_MASK & ~sme_me_mask);
 }
@@ -140,7 +139,7 @@ static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
  * that select the cache mode, as a 4 KiB entry has them. Never assume a linear
  * mapping: the image may be encrypted, or split in places.
  */
-static u64 sbm_kernel_frame(unsigned long addr, unsigned int *level)
+u64 sbm_kernel_frame(unsigned long addr, unsigned int *level)
 {
 	pte_t *pte = lookup_address(addr, level);
 	u64 frame, cache;

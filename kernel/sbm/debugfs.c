@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM): a look at instances from outside, through debugfs.
+ *
+ *   calls, stops	counters
+ *   instances		what there is
+ *   show		an id written to this gives that instance a directory
+ *   ID/page_tables	what the instance's page tables allow
+ *
+ * Many instances live for one call only. So a directory is made on demand: an
+ * instance that nobody looks at costs an entry in a list. (debugfs has no way to
+ * make a directory when it is looked up.)
+ *
+ * Lifetime: an instance leaves the list first, so that no directory can be made
+ * for it any more. Then its directory is removed, which waits for those who read
+ * its files. Then it is freed.
+ */
+#include <linux/array_size.h>
+#include <linux/atomic.h>
+#include <linux/build_bug.h>
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/kernel.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sbm.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+
+#include "debugfs.h"
+#include "sbm.h"
+
+static atomic64_t sbm_nr_calls;
+static atomic64_t sbm_nr_stops;
+
+/* All instances, by ascending id */
+static LIST_HEAD(sbm_instances);
+static DEFINE_SPINLOCK(sbm_instances_lock);
+
+/* Held while a directory of an instance is made */
+static DEFINE_MUTEX(sbm_show_mutex);
+
+static struct dentry *sbm_dir;
+
+static const char * const sbm_isolation_names[] = {
+	[SBM_ISOLATION_NONE]	= "none",
+	[SBM_ISOLATION_WEAK]	= "weak",
+	[SBM_ISOLATION_STRONG]	= "strong",
+};
+
+static_assert(ARRAY_SIZE(sbm_isolation_names) == SBM_ISOLATION_STRONG + 1);
+
+void sbm_debugfs_count_call(void)
+{
+	atomic64_inc(&sbm_nr_calls);
+}
+
+void sbm_debugfs_count_stop(void)
+{
+	atomic64_inc(&sbm_nr_stops);
+}
+
+/* === Life of an instance === */
+
+void sbm_debugfs_add(struct sbm_instance *inst)
+{
+	struct sbm_instance *prev;
+
+	mutex_init(&inst->debugfs.lock);
+
+	spin_lock(&sbm_instances_lock);
+	/* Another one with a larger id can have been faster, rarely */
+	list_for_each_entry_reverse(prev, &sbm_instances, debugfs.list) {
+		if (prev->id < inst->id)
+			break;
+	}
+	list_add(&inst->debugfs.list, &prev->debugfs.list);
+	spin_unlock(&sbm_instances_lock);
+}
+
+void sbm_debugfs_remove(struct sbm_instance *inst)
+{
+	struct dentry *dir;
+	bool shown;
+
+	spin_lock(&sbm_instances_lock);
+	list_del(&inst->debugfs.list);
+	shown = inst->debugfs.shown;
+	spin_unlock(&sbm_instances_lock);
+
+	if (!shown)
+		return;
+
+	/* It may be about to be made */
+	mutex_lock(&sbm_show_mutex);
+	dir = inst->debugfs.dir;
+	mutex_unlock(&sbm_show_mutex);
+
+	/* Waits for readers. They take the instance's lock, so it is not held here. */
+	debugfs_remove(dir);
+}
+
+/*
+ * The owner of an instance changes its tables and buffers without a lock that it
+ * would need for itself: it is the only one. This one is for those who look.
+ */
+void sbm_debugfs_lock(struct sbm_instance *inst)
+{
+	mutex_lock(&inst->debugfs.lock);
+}
+
+void sbm_debugfs_unlock(struct sbm_instance *inst)
+{
+	mutex_unlock(&inst->debugfs.lock);
+}
+
+/* === What there is === */
+
+static void sbm_show_state(struct seq_file *m, const struct sbm_instance *inst)
+{
+	unsigned long target = READ_ONCE(inst->target);
+	struct task_struct *owner;
+
+	/*
+	 * A task gives the instance back before it exits, and its task_struct is
+	 * there for a grace period after that.
+	 */
+	rcu_read_lock();
+	owner = READ_ONCE(inst->owner);
+	if (owner) {
+		seq_puts(m, "in use by ");
+		seq_escape(m, owner->comm, " \t\n\\");
+		seq_printf(m, "[%d]", task_pid_nr(owner));
+	} else {
+		seq_puts(m, "idle");
+	}
+	rcu_read_unlock();
+
+	if (target)
+		seq_printf(m, ", called %ps", (void *)target);
+	else
+		seq_puts(m, ", never called");
+}
+
+/* The first instance whose id is @pos or more: removals do not shift others */
+static void *sbm_instances_find(loff_t pos)
+{
+	struct sbm_instance *inst;
+
+	list_for_each_entry(inst, &sbm_instances, debugfs.list) {
+		if (inst->id >= pos)
+			return inst;
+	}
+
+	return NULL;
+}
+
+static void *sbm_instances_start(struct seq_file *m, loff_t *pos)
+	__acquires(&sbm_instances_lock)
+{
+	spin_lock(&sbm_instances_lock);
+
+	return sbm_instances_find(*pos);
+}
+
+static void *sbm_instances_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	struct sbm_instance *inst = v;
+
+	*pos = inst->id + 1;
+	if (list_is_last(&inst->debugfs.list, &sbm_instances))
+		return NULL;
+
+	return list_next_entry(inst, debugfs.list);
+}
+
+static void sbm_instances_stop(struct seq_file *m, void *v)
+	__releases(&sbm_instances_lock)
+{
+	spin_unlock(&sbm_instances_lock);
+}
+
+static int sbm_instances_show(struct seq_file *m, void *v)
+{
+	const struct sbm_instance *inst = v;
+
+	seq_printf(m, "%llu %s, ", inst->id, sbm_isolation_names[inst->isolation]);
+	sbm_show_state(m, inst);
+	seq_putc(m, '\n');
+
+	return 0;
+}
+
+static const struct seq_operations sbm_instances_sops = {
+	.start	= sbm_instances_start,
+	.next	= sbm_instances_next,
+	.stop	= sbm_instances_stop,
+	.show	= sbm_instances_show,
+};
+DEFINE_SEQ_ATTRIBUTE(sbm_instances);
+
+/* === What an instance has === */
+
+const char *sbm_debugfs_buffer_kind(const struct sbm_buffer *buf)
+{
+	if (buf->flags & __SBM_BUF_MAP)
+		return buf->flags & __SBM_BUF_WRITE ? "MAP_WRITABLE" :
+						      "MAP_READONLY";
+	if (!(buf->flags & __SBM_BUF_OUT))
+		return "COPY_IN";
+
+	return buf->flags & __SBM_BUF_IN ? "COPY_INOUT" : "COPY_OUT";
+}
+
+static bool sbm_buffer_has(const struct sbm_buffer *buf, unsigned long addr)
+{
+	unsigned long start = buf->addr & PAGE_MASK;
+
+	return addr >= start && (addr - start) >> PAGE_SHIFT < buf->nr;
+}
+
+const struct sbm_buffer *sbm_debugfs_buffer(const struct sbm_instance *inst,
+					    unsigned long addr,
+					    const struct sbm_buffer *buf,
+					    unsigned int *nr)
+{
+	if (buf && sbm_buffer_has(buf, addr))
+		return buf;
+
+	*nr = 0;
+	list_for_each_entry(buf, &inst->buffers, list) {
+		++*nr;
+		if (sbm_buffer_has(buf, addr))
+			return buf;
+	}
+
+	return NULL;
+}
+
+void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst)
+{
+	const struct sbm_buffer *buf;
+	unsigned int nr = 0;
+
+	seq_printf(m, "instance %llu: %s isolation, ", inst->id,
+		   sbm_isolation_names[inst->isolation]);
+	sbm_show_state(m, inst);
+	seq_putc(m, '\n');
+
+	/* The owner adds no buffer meanwhile; it may well run */
+	mutex_lock(&inst->debugfs.lock);
+	list_for_each_entry(buf, &inst->buffers, list)
+		seq_printf(m, "buffer %u: %s, %zu bytes at %lx\n", ++nr,
+			   sbm_debugfs_buffer_kind(buf), buf->size, buf->addr);
+
+	if (inst->isolation == SBM_ISOLATION_STRONG)
+		arch_sbm_dump_tables(m, inst);
+	else
+		seq_puts(m, "no page tables of its own: targets run on the kernel's, with the kernel's rights\n");
+	mutex_unlock(&inst->debugfs.lock);
+}
+
+static int sbm_page_tables_show(struct seq_file *m, void *v)
+{
+	sbm_debugfs_dump(m, m->private);
+
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(sbm_page_tables);
+
+static int sbm_create_dir(struct sbm_instance *inst)
+{
+	struct dentry *dir;
+	char name[24];
+
+	snprintf(name, sizeof(name), "%llu", inst->id);
+	dir = debugfs_create_dir(name, sbm_dir);
+	if (IS_ERR(dir))
+		return PTR_ERR(dir);
+
+	inst->debugfs.dir = dir;
+	debugfs_create_file("page_tables", 0400, dir, inst, &sbm_page_tables_fops);
+
+	return 0;
+}
+
+int sbm_debugfs_show(u64 id)
+{
+	struct sbm_instance *inst;
+	int err = -ENOENT;
+
+	mutex_lock(&sbm_show_mutex);
+
+	/* Once it is marked, sbm_debugfs_remove() waits for the mutex */
+	spin_lock(&sbm_instances_lock);
+	list_for_each_entry(inst, &sbm_instances, debugfs.list) {
+		if (inst->id == id) {
+			inst->debugfs.shown = true;
+			err = 0;
+			break;
+		}
+	}
+	spin_unlock(&sbm_instances_lock);
+
+	if (!err && !inst->debugfs.dir)
+		err = sbm_create_dir(inst);
+	mutex_unlock(&sbm_show_mutex);
+
+	return err;
+}
+
+static int sbm_show_set(void *data, u64 val)
+{
+	return sbm_debugfs_show(val);
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(sbm_show_fops, NULL, sbm_show_set, "%llu\n");
+
+static int sbm_counter_get(void *data, u64 *val)
+{
+	*val = atomic64_read(data);
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(sbm_counter_fops, sbm_counter_get, NULL, "%llu\n");
+
+static int __init sbm_debugfs_init(void)
+{
+	sbm_dir = debugfs_create_dir("sbm", NULL);
+
+	debugfs_create_file("calls", 0400, sbm_dir, &sbm_nr_calls,
+			    &sbm_counter_fops);
+	debugfs_create_file("stops", 0400, sbm_dir, &sbm_nr_stops,
+			    &sbm_counter_fops);
+	debugfs_create_file("instances", 0400, sbm_dir, NULL,
+			    &sbm_instances_fops);
+	debugfs_create_file("show", 0200, sbm_dir, NULL, &sbm_show_fops);
+
+	return 0;
+}
+late_initcall(sbm_debugfs_init);

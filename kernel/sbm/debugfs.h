@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Sandbox mode (SBM): a look at instances from outside, through debugfs.
+ */
+#ifndef _KERNEL_SBM_DEBUGFS_H
+#define _KERNEL_SBM_DEBUGFS_H
+
+#include <linux/types.h>
+
+#include "sbm.h"
+
+struct seq_file;
+
+#ifdef CONFIG_DEBUG_FS
+
+void sbm_debugfs_count_call(void);
+void sbm_debugfs_count_stop(void);
+
+/* Between these two, the instance can be looked at */
+void sbm_debugfs_add(struct sbm_instance *inst);
+void sbm_debugfs_remove(struct sbm_instance *inst);
+
+/* Around each change of the tables and of the list of buffers between them */
+void sbm_debugfs_lock(struct sbm_instance *inst);
+void sbm_debugfs_unlock(struct sbm_instance *inst);
+
+/* Create the directory of an instance. Return: 0, or -ENOENT. */
+int sbm_debugfs_show(u64 id);
+
+/* The content of page_tables; the caller sees to it that the instance stays */
+void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst);
+
+/*
+ * The buffer that has the page of @addr, and its number, counted from 1. NULL if
+ * none has. @buf is what was found last, or NULL: it is tried first. For
+ * arch_sbm_dump_tables().
+ */
+const struct sbm_buffer *sbm_debugfs_buffer(const struct sbm_instance *inst,
+					    unsigned long addr,
+					    const struct sbm_buffer *buf,
+					    unsigned int *nr);
+const char *sbm_debugfs_buffer_kind(const struct sbm_buffer *buf);
+
+#else /* CONFIG_DEBUG_FS */
+
+static inline void sbm_debugfs_count_call(void) { }
+static inline void sbm_debugfs_count_stop(void) { }
+static inline void sbm_debugfs_add(struct sbm_instance *inst) { }
+static inline void sbm_debugfs_remove(struct sbm_instance *inst) { }
+static inline void sbm_debugfs_lock(struct sbm_instance *inst) { }
+static inline void sbm_debugfs_unlock(struct sbm_instance *inst) { }
+
+#endif /* CONFIG_DEBUG_FS */
+
+#endif /* _KERNEL_SBM_DEBUGFS_H */
