@@ -4438,103 +4438,77 @@ static void set_tls(unsigned int nr, struct desc_struct desc)
 
 #define TLS_SELECTOR(nr)	((GDT_ENTRY_TLS_MIN + (nr)) << 3 | 3)
 
-#define FAR_JUMP_TO_RSI_1						\
-	"sub $16, %rsp\n"						\
-	"lea 1f(%rip), %rax\n"						\
-	"mov %rax, (%rsp)\n"						\
-	"mov %rsi, 8(%rsp)\n"						\
-	/* LJMP with a 64-bit offset */					\
-	".byte 0x48, 0xff, 0x2c, 0x24\n"
+DEFINE_ATTACK(load_ds, "1: mov %esi, %ds");
+DEFINE_ATTACK(load_es, "1: mov %esi, %es");
+DEFINE_ATTACK(load_fs, "1: mov %esi, %fs");
+DEFINE_ATTACK(load_gs, "1: mov %esi, %gs");
+DEFINE_ATTACK(load_ss, "1: mov %esi, %ss");
+DEFINE_ATTACK(load_cs,
+	      "sub $16, %rsp\n"
+	      "lea 2f(%rip), %rax\n"
+	      "mov %rax, (%rsp)\n"
+	      "mov %rsi, 8(%rsp)\n"
+	      /* LJMP with a 64-bit offset */
+	      "1: .byte 0x48, 0xff, 0x2c, 0x24\n"
+	      "2: nop");
 
-DEFINE_ATTACK(other_ss_and_stay, "mov %esi, %ss\n1: jmp 1b");
-DEFINE_ATTACK(other_ss_and_ud2, "mov %esi, %ss\nnop\n1: ud2");
-DEFINE_ATTACK(other_ss_and_syscall, "mov %esi, %ss\nnop\n1: syscall");
-DEFINE_ATTACK(other_ss_and_read,
-	      "mov %esi, %ss\nxor %eax, %eax\n1: mov (%rax), %eax");
-DEFINE_ATTACK(other_ss_and_return, "1: mov %esi, %ss\nnop");
-DEFINE_ATTACK(other_cs_and_stay, FAR_JUMP_TO_RSI_1 "1: jmp 1b");
-DEFINE_ATTACK(other_cs_and_ud2, FAR_JUMP_TO_RSI_1 "1: ud2");
-DEFINE_ATTACK(other_cs_and_syscall, FAR_JUMP_TO_RSI_1 "1: syscall");
-DEFINE_ATTACK(other_cs_and_read,
-	      FAR_JUMP_TO_RSI_1 "1: mov 0, %eax");
-DEFINE_ATTACK(other_data_segments,
-	      "mov %esi, %ds\n"
-	      "mov %esi, %es\n"
-	      "mov %esi, %fs\n"
-	      "1: mov %esi, %gs");
+static bool has_own_tls(unsigned int nr)
+{
+	bool same;
 
-struct segment_attack {
-	const char	*name;
-	sbm_func	func;
-	/* SBM_CAUSE_NONE: returns */
-	enum sbm_cause	cause;
-	long		vector;
-	bool		code;
-};
+	preempt_disable();
+	same = !memcmp(&get_cpu_gdt_rw(smp_processor_id())[GDT_ENTRY_TLS_MIN + nr],
+		       &current->thread.tls_array[nr], sizeof(struct desc_struct));
+	preempt_enable();
 
-static const struct segment_attack segment_attacks[] = {
-	/* The next interrupt finds it; it must not be resumed */
-	{ "SS, interrupt", attack_other_ss_and_stay, SBM_CAUSE_SEGMENT, 0 },
-	{ "SS, UD2", attack_other_ss_and_ud2, SBM_CAUSE_ILLEGAL_INSN, X86_TRAP_UD },
-	{ "SS, SYSCALL", attack_other_ss_and_syscall, SBM_CAUSE_SYSCALL, ANY },
-	{ "SS, read", attack_other_ss_and_read, SBM_CAUSE_PAGE_FAULT, X86_TRAP_PF },
-	{ "SS, return", attack_other_ss_and_return, SBM_CAUSE_NONE },
-	{ "data segments, return", attack_other_data_segments, SBM_CAUSE_NONE },
-	{ "CS, interrupt", attack_other_cs_and_stay, SBM_CAUSE_SEGMENT, 0, true },
-	{ "CS, UD2", attack_other_cs_and_ud2, SBM_CAUSE_ILLEGAL_INSN, X86_TRAP_UD, true },
-	{ "CS, SYSCALL", attack_other_cs_and_syscall, SBM_CAUSE_SYSCALL, ANY, true },
-	{ "CS, read", attack_other_cs_and_read, SBM_CAUSE_PAGE_FAULT, X86_TRAP_PF, true },
-};
+	return same;
+}
 
 /*
- * The calling thread's TLS segments are in the GDT, and a target may load them.
- * Its context is then one that the kernel does not enter again. An interrupt
- * between the load and the end has the same effect.
+ * The calling thread's own segments are not in the GDT during a stay, and are again
+ * afterwards. A target could learn a base from one, or go on with one.
  */
-static void segments_of_the_thread_are_no_way_out(struct kunit *test)
+static void segments_of_the_thread_are_not_inside(struct kunit *test)
 {
+	static const sbm_func attacks[] = {
+		attack_load_ds, attack_load_es, attack_load_fs,
+		attack_load_gs, attack_load_ss, attack_load_cs,
+	};
+	const struct desc_struct data = GDT_ENTRY_INIT(DESC_DATA32 | DESC_USER, 0,
+						       0xfffff);
+	const struct desc_struct code = GDT_ENTRY_INIT(DESC_CODE64 | DESC_USER, 0,
+						       0xfffff);
 	const struct desc_struct none = {};
 	int i;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-	set_tls(0, (struct desc_struct)GDT_ENTRY_INIT(DESC_DATA32 | DESC_USER,
-						       0, 0xfffff));
-	set_tls(1, (struct desc_struct)GDT_ENTRY_INIT(DESC_CODE64 | DESC_USER,
-						       0, 0xfffff));
-	for (i = 0; i < ARRAY_SIZE(segment_attacks); i++) {
-		const struct segment_attack *attack = &segment_attacks[i];
+	set_tls(0, data);
+	set_tls(1, code);
+	for (i = 0; i < ARRAY_SIZE(attacks); i++) {
+		unsigned int nr = attacks[i] == attack_load_cs;
 		struct want want = {
-			.causes		= BIT(attack->cause) | BIT(SBM_CAUSE_SEGMENT),
-			.vector		= attack->vector,
-			.error_code	= ANY,
-			.ip		= insn_of(attack->func),
+			.causes		= BIT(SBM_CAUSE_PROTECTION),
+			.vector		= X86_TRAP_GP,
+			.error_code	= TLS_SELECTOR(nr) & ~3,
+			.ip		= insn_of(attacks[i]),
 		};
 		struct attack_args args;
 		struct arena *a;
 
-		/* AMD's far jumps have no 64-bit offset: ends at a truncated one */
-		if (attack->code && boot_cpu_data.x86_vendor == X86_VENDOR_AMD) {
-			want.causes |= BIT(SBM_CAUSE_PAGE_FAULT);
-			want.vector = ANY;
-			want.address = ANY;
-			want.ip = ANY;
-		}
+		/* AMD's far jumps have no 64-bit offset: takes another selector */
+		if (nr && boot_cpu_data.x86_vendor == X86_VENDOR_AMD)
+			continue;
 		a = open_arena(test);
-		init_args(&args, TLS_SELECTOR(attack->code), 0);
-		if (attack->cause == SBM_CAUSE_NONE)
-			expect_return(test, a, attack->func, &args, attack->name);
-		else
-			expect_stop(test, a, attack->func, &args, &want,
-				    attack->name);
+		init_args(&args, TLS_SELECTOR(nr), 0);
+		expect_stop(test, a, attacks[i], &args, &want, "TLS");
 		close_arena(test, a);
+		KUNIT_EXPECT_TRUE(test, has_own_tls(0));
+		KUNIT_EXPECT_TRUE(test, has_own_tls(1));
 	}
 	set_tls(0, none);
 	set_tls(1, none);
 	expect_next_call_works(test);
 }
-
-DEFINE_ATTACK(load_ldt_segment, "1: mov %esi, %ds");
-DEFINE_ATTACK(load_ldt_ss, "1: mov %esi, %ss");
 
 static void change_ldt(const void *ldt, unsigned int entries)
 {
@@ -4551,7 +4525,7 @@ static void change_ldt(const void *ldt, unsigned int entries)
 static void ldt_is_out_of_reach(struct kunit *test)
 {
 	static const sbm_func attacks[] = {
-		attack_load_ldt_segment, attack_load_ldt_ss,
+		attack_load_ds, attack_load_ss,
 	};
 	struct desc_struct *ldt;
 	int i;
@@ -5722,7 +5696,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(kernel_can_use_the_fpu_afterwards),
 	KUNIT_CASE_PARAM(no_state_survives_any_way_out, prepared_gen_params),
 	KUNIT_CASE(no_32_bit_code_runs),
-	KUNIT_CASE(segments_of_the_thread_are_no_way_out),
+	KUNIT_CASE(segments_of_the_thread_are_not_inside),
 	KUNIT_CASE(ldt_is_out_of_reach),
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),

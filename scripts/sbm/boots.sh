@@ -5,14 +5,14 @@
 # lib.sh.
 #
 #   sbm_boots_begin	make the initramfs of the kernel in SBM_O; sets kernel, initrd,
-#			suites, modules and boot_limit
+#			suites, modules, task_state and boot_limit
 #   boot NAME CPU APPEND VERDICT-ARG... [-- QEMU-ARG...]
 #			boot it and judge; totals are noted in SBM_RESULTS
 #   judge NAME LOG VERDICT-ARG...
 #			the second half of that
 #   one_insn		what makes QEMU translate one instruction at a time
 
-suites='' kernel='' initrd='' modules=() boot_limit=${SBM_BOOT_LIMIT:-600}
+suites='' kernel='' initrd='' task_state='' modules=() boot_limit=${SBM_BOOT_LIMIT:-600}
 
 sbm_boots_begin()
 {
@@ -26,8 +26,9 @@ sbm_boots_begin()
 		files+=("$m=/modules/$(basename "$m")")
 	done
 	initrd=$SBM_CACHE/initramfs-test.gz
+	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
-		"$SBM_DIR/guest/suites=/suites" "${files[@]}"
+		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" "${files[@]}"
 }
 
 # The suites that must run are those that the sources define.
@@ -87,7 +88,7 @@ boot()
 	sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
 		"$kernel" "$@" || rc=$?
 	[ "$rc" -eq 0 ] || echo "sbm-test: QEMU ended with status $rc" >> "$log"
-	judge "$name" "$log" "${args[@]}"
+	judge "$name" "$log" --task "${args[@]}"
 }
 
 # What makes QEMU translate one instruction at a time.

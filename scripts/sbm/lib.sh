@@ -57,6 +57,8 @@
 #			word on a symbol counts.  Fails when an option did not
 #			end up as asked for.  Log: SBM_BUILD_LOG
 #   sbm_make TREE O ARG...	make, with the same compiler and settings
+#   sbm_build_selftest TREE O
+#			the programs of tools/testing/selftests/sbm, in O/selftests
 #   sbm_sparse VERSION	set SBM_SPARSE to a sparse that knows this kernel
 #
 # Boot
@@ -676,6 +678,21 @@ sbm_build_failed()
 	grep -nE 'error:|undefined reference|\*\*\*|Error [0-9]|No space' "$SBM_BUILD_LOG" |
 		head -n 12 >&2 || tail -n 12 "$SBM_BUILD_LOG" >&2
 	die "$1 (log: $SBM_BUILD_LOG)"
+}
+
+sbm_build_selftest()
+{
+	local tree=$1 o=$2 log=$SBM_LOGS/build-selftest.log
+
+	rm -rf "$o/selftests"
+	mkdir -p "$o/selftests"
+	# A warning is an error; built like any selftest otherwise.
+	env -u MAKELEVEL -u ARCH LC_ALL=C make -C "$tree/tools/testing/selftests/sbm" \
+		OUTPUT="$o/selftests" USERCFLAGS=-Werror > "$log" 2>&1 || :
+	[ -x "$o/selftests/sbm_task_state" ] || {
+		tail -n 8 "$log" >&2
+		die "the selftest is not built (log: $log)"
+	}
 }
 
 # The sparse of Debian 12 and 13 (0.6.4) does not know __typeof_unqual__, which

@@ -5,7 +5,8 @@
 LOG is the console's log; LOG.user, if it is there, holds what the suites said
 when they were run again from user space (see guest/init).  The KTAP results are
 counted here, one line of totals a part, and judged by the kernel's own
-kunit.py as well.  Between the lines "sbm-test: expect-begin" and "sbm-test:
+kunit.py as well.  What the selftest of task state said is there too, and a part
+of its own.  Between the lines "sbm-test: expect-begin" and "sbm-test:
 expect-end" of the log a test announces trouble that it makes on purpose; outside
 of these, a line that speaks of trouble is a failure.
 
@@ -72,6 +73,31 @@ class Totals:
                 self.passed += 1
 
 
+def task_says(user, strong, complaints):
+    """What the selftest of task state said, as lines of TAP; None if it did not run.
+
+    Its plan must be kept to.  It may skip all of it only where there is nothing
+    to test.
+    """
+    begin = [i for i, line in enumerate(user) if line.startswith('sbm-test: task-begin')]
+    if not begin:
+        return None
+    piece = user[begin[0] + 1:]
+    end = [i for i, line in enumerate(piece) if line.startswith('sbm-test: task-end')]
+    if not end:
+        complaints.append('task state: the results are cut short')
+    piece = piece[:end[0]] if end else piece
+    plan = [m for m in (re.match(r'1\.\.(\d+)(?: # SKIP (.*))?$', line) for line in piece) if m]
+    if len(plan) != 1:
+        complaints.append('task state: no plan')
+    elif plan[0].group(1) == '0':
+        if strong or not (plan[0].group(2) or '').startswith('no strong isolation'):
+            complaints.append(f'task state: nothing was tested: {plan[0].group(2)}')
+    elif sum(bool(RESULT.match(line)) for line in piece) != int(plan[0].group(1)):
+        complaints.append(f'task state: not as many results as the plan {plan[0].group(0)} has')
+    return piece
+
+
 def kunit_says(kunit, lines):
     """The kernel's own opinion: None if content, else its last words.
 
@@ -110,6 +136,8 @@ def main():
                       help='there is no run from user space in this log')
     args.add_argument('--no-boot', action='store_true',
                       help='there is no run at boot in this log')
+    args.add_argument('--task', action='store_true',
+                      help='the selftest of task state must have run')
     args.add_argument('--nmis', action='store_true',
                       help='NMIs must have been injected during the run from user space')
     args.add_argument('--expect', metavar='TEXT', action='append', default=[],
@@ -150,6 +178,13 @@ def main():
             complaints.append('the results from user space are cut short')
         parts.append(('user space', [p for p in pieces if p]))
 
+        strong = any('sbm: strong isolation is available' in line for line in log)
+        piece = task_says(user, strong, complaints)
+        if piece is not None:
+            parts.append(('task state', [piece]))
+        elif opt.task:
+            complaints.append('task state: the selftest did not run')
+
     for part, pieces in parts:
         totals = Totals()
         for piece in pieces:
@@ -160,9 +195,9 @@ def main():
                     complaints.append(f'kunit.py on the run in {part}: {words}'
                                       if part != 'boot' else
                                       f'kunit.py on the run at boot: {words}')
-        if totals.passed + len(totals.failed) == 0:
+        if totals.passed + len(totals.failed) == 0 and part != 'task state':
             complaints.append(f'{part}: no test ran')
-        for suite in opt.require:
+        for suite in opt.require if part != 'task state' else []:
             if suite not in totals.suites:
                 complaints.append(f'{part}: suite {suite} did not run to its end')
         for name in totals.failed:

@@ -74,9 +74,32 @@ struct sbm_task_state {
 	u16	ds, es, fs, gs;
 	u64	user_gsbase;
 	bool	has_selectors;
+	bool	has_tls;
 	u64	star, lstar, cstar, syscall_mask;
 	bool	has_syscall_msrs;
 };
+
+/* The task's segments in the GDT, for 32-bit code. Interrupts off. */
+static bool sbm_has_tls(void)
+{
+	const struct desc_struct *tls = current->thread.tls_array;
+	unsigned int i;
+
+	for (i = 0; i < GDT_ENTRY_TLS_ENTRIES; i++) {
+		if (!desc_empty(&tls[i]))
+			return true;
+	}
+
+	return false;
+}
+
+static void sbm_clear_tls(void)
+{
+	struct desc_struct *gdt = get_cpu_gdt_rw(smp_processor_id());
+
+	memset(&gdt[GDT_ENTRY_TLS_MIN], 0,
+	       GDT_ENTRY_TLS_ENTRIES * sizeof(*gdt));
+}
 
 /*
  * Before a stay, interrupts off.
@@ -99,6 +122,11 @@ static void sbm_task_save(struct sbm_task_state *ts)
 	ts->has_selectors = ts->ds | ts->es | ts->fs | ts->gs;
 	if (ts->has_selectors)
 		rdmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
+
+	/* Loaded into FS, a segment of the task's tells the target its base */
+	ts->has_tls = sbm_has_tls();
+	if (unlikely(ts->has_tls))
+		sbm_clear_tls();
 
 	ts->has_syscall_msrs = test_thread_flag(TIF_USER_RETURN_NOTIFY);
 	if (unlikely(ts->has_syscall_msrs)) {
@@ -132,6 +160,10 @@ static void sbm_task_restore(const struct sbm_task_state *ts)
 		wrmsrq(MSR_SYSCALL_MASK, ts->syscall_mask);
 	}
 
+	/* Before the selectors, which may name these */
+	if (unlikely(ts->has_tls))
+		load_TLS(&current->thread, smp_processor_id());
+
 	if (unlikely(ts->has_selectors)) {
 		unsigned long fsbase = rdfsbase();
 
@@ -142,6 +174,21 @@ static void sbm_task_restore(const struct sbm_task_state *ts)
 		load_gs_index(ts->gs);
 		wrmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
 	}
+}
+
+/*
+ * A debug exception makes the processor clear the flag by which a debugger steps
+ * the task from branch to branch. This one was none of the debugger's business.
+ */
+static void sbm_restore_block_step(void)
+{
+	u64 debugctl;
+
+	if (likely(!test_thread_flag(TIF_BLOCKSTEP)))
+		return;
+
+	rdmsrq(MSR_IA32_DEBUGCTLMSR, debugctl);
+	wrmsrq(MSR_IA32_DEBUGCTLMSR, debugctl | DEBUGCTLMSR_BTF);
 }
 
 static void sbm_fpu_begin(void)
@@ -254,6 +301,8 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 		sbm_test_note_nmi(sbm_gate(smp_processor_id()));
 	if (!(ev->exit & SBM_EXIT_ABORT))
 		sbm_tlb_entered(as, slot);
+	if ((ev->exit & SBM_EXIT_VECTOR) == X86_TRAP_DB)
+		sbm_restore_block_step();
 	kernel_fpu_end();
 	sbm_task_restore(&ts);
 	instrumentation_end();
