@@ -172,6 +172,7 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	if (flags & __SBM_BUF_END)
 		offset = -size & ~PAGE_MASK;
 
+	sbm_count(SBM_COUNT_ALLOC);
 	buf = kvzalloc(struct_size(buf, pages, nr), GFP_KERNEL_ACCOUNT);
 	if (!buf)
 		return -ENOMEM;

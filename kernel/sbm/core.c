@@ -60,6 +60,8 @@ struct page *sbm_alloc_page(void)
 {
 	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 
+	sbm_count(SBM_COUNT_ALLOC);
+	sbm_count(SBM_COUNT_PAGE);
 	if (page)
 		atomic_long_inc(&sbm_nr_pages);
 
@@ -120,6 +122,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	    attr->stack_size > SBM_MAX_STACK_SIZE)
 		return ERR_PTR(-EINVAL);
 
+	sbm_count(SBM_COUNT_ALLOC);
 	inst = kzalloc(sizeof(*inst), GFP_KERNEL_ACCOUNT);
 	if (!inst)
 		return ERR_PTR(-ENOMEM);

@@ -10,6 +10,7 @@
 
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/sbm.h>
 #include <linux/types.h>
 
@@ -100,6 +101,90 @@ void sbm_free_page(struct page *page);
 long sbm_pages_in_use(void);
 
 void sbm_report(const struct sbm_instance *inst);
+
+/**
+ * enum sbm_counter - what the benchmark counts
+ * @SBM_COUNT_STAY:	  Stays: one way in, one way out.
+ * @SBM_COUNT_INTERRUPT:  Stays that an interrupt ended.
+ * @SBM_COUNT_FLUSH:	  Loads of CR3 that flush what the TLB holds.
+ * @SBM_COUNT_MSR:	  Model-specific registers read or written.
+ * @SBM_COUNT_FPU_SAVE:	  The task's FPU registers saved.
+ * @SBM_COUNT_FPU_INIT:	  The FPU's initial state loaded.
+ * @SBM_COUNT_ENTRY:	  Page-table entries written one by one.
+ * @SBM_COUNT_TABLE:	  Page-table pages taken, each cleared or copied.
+ * @SBM_COUNT_PAGE:	  All pages taken, each cleared. Includes the tables of
+ *			  instances.
+ * @SBM_COUNT_ALLOC:	  Calls of an allocator, pages included.
+ * @SBM_COUNT_FLUSH_ALL:  Flushes of all entries on all CPUs.
+ * @SBM_NR_COUNTERS:	  Number of counters.
+ */
+enum sbm_counter {
+	SBM_COUNT_STAY,
+	SBM_COUNT_INTERRUPT,
+	SBM_COUNT_FLUSH,
+	SBM_COUNT_MSR,
+	SBM_COUNT_FPU_SAVE,
+	SBM_COUNT_FPU_INIT,
+	SBM_COUNT_ENTRY,
+	SBM_COUNT_TABLE,
+	SBM_COUNT_PAGE,
+	SBM_COUNT_ALLOC,
+	SBM_COUNT_FLUSH_ALL,
+	SBM_NR_COUNTERS
+};
+
+/**
+ * enum sbm_phase - points of a call where the benchmark takes the time
+ * @SBM_PHASE_CALL:   arch_sbm_call() begins.
+ * @SBM_PHASE_STAY:   A stay begins, interrupts are off.
+ * @SBM_PHASE_ENTER:  All that C prepares is done.
+ * @SBM_PHASE_LEFT:   Back in C, NMIs delivered.
+ * @SBM_PHASE_DONE:   The stay is over.
+ * @SBM_NR_PHASES:    Number of points.
+ */
+enum sbm_phase {
+	SBM_PHASE_CALL,
+	SBM_PHASE_STAY,
+	SBM_PHASE_ENTER,
+	SBM_PHASE_LEFT,
+	SBM_PHASE_DONE,
+	SBM_NR_PHASES
+};
+
+#ifdef CONFIG_SBM_BENCH
+
+DECLARE_PER_CPU(unsigned long, sbm_counters[SBM_NR_COUNTERS]);
+DECLARE_PER_CPU(bool, sbm_phases_on);
+
+/* One instruction, so that counting hardly changes what is measured */
+static __always_inline void sbm_count(enum sbm_counter counter)
+{
+	raw_cpu_inc(sbm_counters[counter]);
+}
+
+static __always_inline void sbm_count_many(enum sbm_counter counter,
+					   unsigned long nr)
+{
+	raw_cpu_add(sbm_counters[counter], nr);
+}
+
+void sbm_phase_note(enum sbm_phase phase);
+
+/* Two instructions while nobody looks at phases */
+static __always_inline void sbm_phase(enum sbm_phase phase)
+{
+	if (unlikely(raw_cpu_read(sbm_phases_on)))
+		sbm_phase_note(phase);
+}
+
+#else /* CONFIG_SBM_BENCH */
+
+static __always_inline void sbm_count(enum sbm_counter counter) { }
+static __always_inline void sbm_count_many(enum sbm_counter counter,
+					   unsigned long nr) { }
+static __always_inline void sbm_phase(enum sbm_phase phase) { }
+
+#endif /* CONFIG_SBM_BENCH */
 
 /* An inconsistency in SBM itself: say so once and offer nothing strong again */
 void sbm_broken(const char *why);

@@ -30,6 +30,38 @@ static inline void x86_sbm_pti_finalized(void) { }
 
 #endif
 
+#ifdef CONFIG_SBM_BENCH
+
+/**
+ * struct x86_sbm_stay_events - what one stay does, whatever ends it
+ * @cr3:     Writes of CR3.
+ * @cr4:     Writes of CR4.
+ * @cr0:     Writes of CR0 (CLTS is one).
+ * @lidt:    Loads of the IDT.
+ * @iret:    Returns by IRETQ.
+ * @event:   Exceptions and interrupts that end it.
+ * @base:    Writes of the GS and FS bases.
+ * @segment: Loads of segment selectors.
+ * @pkru:    Writes of PKRU.
+ * @msr:     Writes of model-specific registers.
+ */
+struct x86_sbm_stay_events {
+	unsigned int cr3;
+	unsigned int cr4;
+	unsigned int cr0;
+	unsigned int lidt;
+	unsigned int iret;
+	unsigned int event;
+	unsigned int base;
+	unsigned int segment;
+	unsigned int pkru;
+	unsigned int msr;
+};
+
+void x86_sbm_stay_events(struct x86_sbm_stay_events *ev);
+
+#endif /* CONFIG_SBM_BENCH */
+
 #if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
 
 /**

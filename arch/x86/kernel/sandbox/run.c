@@ -120,8 +120,10 @@ static void sbm_task_save(struct sbm_task_state *ts)
 	savesegment(fs, ts->fs);
 	savesegment(gs, ts->gs);
 	ts->has_selectors = ts->ds | ts->es | ts->fs | ts->gs;
-	if (ts->has_selectors)
+	if (ts->has_selectors) {
 		rdmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
+		sbm_count(SBM_COUNT_MSR);
+	}
 
 	/* Loaded into FS, a segment of the task's tells the target its base */
 	ts->has_tls = sbm_has_tls();
@@ -138,6 +140,7 @@ static void sbm_task_save(struct sbm_task_state *ts)
 		wrmsrq(MSR_LSTAR, (unsigned long)entry_SYSCALL_64);
 		wrmsrq(MSR_CSTAR, (unsigned long)entry_SYSCALL_64);
 		wrmsrq(MSR_SYSCALL_MASK, ~(u64)X86_EFLAGS_FIXED & U32_MAX);
+		sbm_count_many(SBM_COUNT_MSR, 8);
 	}
 
 #ifdef CONFIG_X86_IOPL_IOPERM
@@ -158,6 +161,7 @@ static void sbm_task_restore(const struct sbm_task_state *ts)
 		wrmsrq(MSR_LSTAR, ts->lstar);
 		wrmsrq(MSR_CSTAR, ts->cstar);
 		wrmsrq(MSR_SYSCALL_MASK, ts->syscall_mask);
+		sbm_count_many(SBM_COUNT_MSR, 4);
 	}
 
 	/* Before the selectors, which may name these */
@@ -173,6 +177,7 @@ static void sbm_task_restore(const struct sbm_task_state *ts)
 		wrfsbase(fsbase);
 		load_gs_index(ts->gs);
 		wrmsrq(MSR_KERNEL_GS_BASE, ts->user_gsbase);
+		sbm_count(SBM_COUNT_MSR);
 	}
 }
 
@@ -198,12 +203,18 @@ static void sbm_fpu_begin(void)
 	 * away. Then load the initial state: CR0.TS will make each use a fault, but
 	 * processors with LazyFP would still let the target see them.
 	 */
+	if (!(current->flags & (PF_KTHREAD | PF_USER_WORKER)) &&
+	    !test_thread_flag(TIF_NEED_FPU_LOAD))
+		sbm_count(SBM_COUNT_FPU_SAVE);
 	kernel_fpu_begin_mask(0);
 	fpu_reset_from_exception_fixup();
+	sbm_count(SBM_COUNT_FPU_INIT);
 
 	/* Whatever state components the initial state covers */
-	if (cpu_feature_enabled(X86_FEATURE_USER_SHSTK))
+	if (cpu_feature_enabled(X86_FEATURE_USER_SHSTK)) {
 		wrmsrq(MSR_IA32_U_CET, 0);
+		sbm_count(SBM_COUNT_MSR);
+	}
 }
 
 /*
@@ -221,6 +232,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	u32 nr_nmi, i;
 
 	instrumentation_begin();
+	sbm_phase(SBM_PHASE_STAY);
 
 	state = &sbm_gate(smp_processor_id())->state;
 	state->regs = as->regs;
@@ -242,11 +254,19 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	state->sbm_gsbase = as->gsbase;
 	store_idt(&state->host_idt);
 
+	/* What bit 63 leaves out is flushed, on the way in and on the way out */
+	if (!(state->sbm_cr3 & X86_CR3_PCID_NOFLUSH))
+		sbm_count(SBM_COUNT_FLUSH);
+	if (!(state->host_cr3 & X86_CR3_PCID_NOFLUSH))
+		sbm_count(SBM_COUNT_FLUSH);
+
 	host.gsbase = rdgsbase();
 	host.fsbase = rdfsbase();
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE))
 		host.pkru = rdpkru();
 
+	sbm_count(SBM_COUNT_STAY);
+	sbm_phase(SBM_PHASE_ENTER);
 	instrumentation_end();
 
 	/* No data breakpoint may hit in the window, or in the target */
@@ -297,6 +317,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	local_db_restore(dr7);
 
 	instrumentation_begin();
+	sbm_phase(SBM_PHASE_LEFT);
 	if (IS_ENABLED(CONFIG_SBM_KUNIT_TEST) && nr_nmi)
 		sbm_test_note_nmi(sbm_gate(smp_processor_id()));
 	if (!(ev->exit & SBM_EXIT_ABORT))
@@ -305,6 +326,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 		sbm_restore_block_step();
 	kernel_fpu_end();
 	sbm_task_restore(&ts);
+	sbm_phase(SBM_PHASE_DONE);
 	instrumentation_end();
 }
 
@@ -498,6 +520,8 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 	unsigned int int3_retries = 0;
 	unsigned long *stack;
 
+	sbm_phase(SBM_PHASE_CALL);
+
 	/* Nothing of the kernel's goes in: all registers but these are zero */
 	memset(regs, 0, sizeof(*regs));
 	memset(&inst->fault, 0, sizeof(inst->fault));
@@ -566,6 +590,7 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			/*
 			 * Acknowledged already, so hand it over as KVM does.
 			 */
+			sbm_count(SBM_COUNT_INTERRUPT);
 			x86_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
 			local_irq_enable();
 			continue;

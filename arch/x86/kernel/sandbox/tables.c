@@ -103,6 +103,8 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 				return NULL;
 			if (as)
 				as->nr_tables++;
+			sbm_count(SBM_COUNT_TABLE);
+			sbm_count(SBM_COUNT_ENTRY);
 			*entry = sbm_table_entry(page_address(page), user);
 		}
 		table = sbm_table_of(*entry);
@@ -231,6 +233,7 @@ static int sbm_map_image(unsigned long addr, unsigned long end,
 		if (!entry)
 			return -ENOMEM;
 		*entry = frame | flags;
+		sbm_count(SBM_COUNT_ENTRY);
 		addr += 1UL << shift;
 	}
 
@@ -286,6 +289,7 @@ static int sbm_map_gates(void)
 		if (!entry)
 			return -ENOMEM;
 		*entry = frame | (idt ? SBM_READ : SBM_WRITE);
+		sbm_count(SBM_COUNT_ENTRY);
 	}
 
 	return 0;
@@ -357,6 +361,7 @@ int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 		as->generation++;
 
 	*entry = __sme_set(PFN_PHYS(page_to_pfn(page))) | flags | _PAGE_USER;
+	sbm_count(SBM_COUNT_ENTRY);
 
 	return 0;
 }
@@ -515,10 +520,12 @@ struct arch_sbm *arch_sbm_create(size_t stack_size)
 	struct page *page;
 	int err = -ENOMEM;
 
+	sbm_count(SBM_COUNT_ALLOC);
 	as = kzalloc(sizeof(*as), GFP_KERNEL_ACCOUNT);
 	if (!as)
 		return ERR_PTR(-ENOMEM);
 
+	sbm_count(SBM_COUNT_ALLOC);
 	as->own = kcalloc(max_own, sizeof(*as->own), GFP_KERNEL_ACCOUNT);
 	page = sbm_alloc_page();
 	if (page)
@@ -528,6 +535,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size)
 
 	as->id = atomic64_inc_return(&last_id);
 	memcpy(as->top, sbm_template, PAGE_SIZE);
+	sbm_count(SBM_COUNT_TABLE);
 	as->nr_tables = 1;
 	as->next = SBM_WINDOW_START + PAGE_SIZE;
 

@@ -80,8 +80,10 @@ static unsigned long sbm_walk_global(pgd_t *top, bool clear)
 
 		if (leaf && test_bit(_PAGE_BIT_GLOBAL, leaf)) {
 			count++;
-			if (clear)
+			if (clear) {
 				clear_bit(_PAGE_BIT_GLOBAL, leaf);
+				sbm_count(SBM_COUNT_ENTRY);
+			}
 		}
 		addr = (addr & ~(size - 1)) + size;
 	}
@@ -197,6 +199,7 @@ static int sbm_clear_global(void)
 		cpus_read_lock();
 		sbm_walk_all(true);
 		on_each_cpu(sbm_flush_all, NULL, 1);
+		sbm_count(SBM_COUNT_FLUSH_ALL);
 		cpus_read_unlock();
 
 		if (!sbm_count_global())
