@@ -120,7 +120,7 @@ struct sbm_fault {
 /**
  * define SBM_ATTR_WEAK - use weak isolation even where strong is to be had
  *
- * For targets that cannot have strong isolation (code in a module) and for
+ * For targets that cannot have strong isolation (init code of a module) and for
  * debugging. &struct sbm_attr.min_isolation must not ask for more.
  */
 #define SBM_ATTR_WEAK		0x0001
@@ -212,9 +212,8 @@ struct sbm_call_desc {
 /**
  * sbm_isolation() - tell the strongest isolation that is available
  *
- * The answer is for a target in the kernel image. It does not change after
- * boot, except that it can drop when an internal inconsistency has switched
- * the feature off.
+ * It does not change after boot, except that it can drop when an internal
+ * inconsistency has switched the feature off.
  *
  * Context: Process context, may sleep: the first call sets up what all
  *	    sandboxes share.
@@ -319,6 +318,10 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  * they are not, the reason is in sbm_error() and sbm_fault(), and the instance
  * runs nothing more.
  *
+ * With strong isolation, the first call of a function in a module takes a
+ * reference on the module, which sbm_destroy() drops: until then, the module
+ * cannot be unloaded.
+ *
  * Context: Process context, may sleep. Interrupts enabled. One thread at a time
  *	    may use an instance. Must not be called with a spinlock held or with
  *	    preemption disabled, nor inside kernel_fpu_begin().
@@ -328,8 +331,10 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  *   interrupts are disabled
  * * -EBUSY - @sbm is in use, by another thread or further up in the call chain of
  *   this one; its state does not change
- * * -EOPNOTSUPP - @func cannot run with the isolation of @sbm: it is not in the
- *   text of the kernel image
+ * * -EOPNOTSUPP - @func cannot run with the isolation of @sbm: it is neither in
+ *   the text of the kernel image nor in that of a module which is there to stay
+ *   (init text is not)
+ * * -ENOMEM - out of memory at the first call of a function in a module
  * * -EFAULT - @func was stopped because of a violation
  * * -EINTR - a fatal signal is pending for the calling task
  * * other - the sticky error of @sbm, see sbm_error()

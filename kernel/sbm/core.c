@@ -316,10 +316,18 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		return inst->poison;
 
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
-		const char *reason = arch_sbm_target_reason(desc->target);
+		const char *reason = NULL;
 
-		if (READ_ONCE(sbm_is_broken))
+		if (READ_ONCE(sbm_is_broken)) {
 			reason = "strong isolation was switched off";
+		} else {
+			err = arch_sbm_admit(inst->arch, desc->target, &reason);
+			if (err && !reason) {
+				inst->poison = err;
+				sbm->error = err;
+				return err;
+			}
+		}
 		if (reason) {
 			pr_warn_once("%pS refused: %s\n", (void *)desc->target,
 				     reason);

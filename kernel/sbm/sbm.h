@@ -228,12 +228,17 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 		 unsigned int prot, unsigned long *addr);
 
 /**
- * arch_sbm_target_reason() - can a function be called with strong isolation
- * @target: Its address.
+ * arch_sbm_admit() - prepare to call a function with strong isolation
+ * @as:	    The state; nothing runs in it.
+ * @target: Address of the function.
+ * @reason: Why it cannot be called, if it cannot.
  *
- * Return: NULL if it can, else the reason.
+ * If the function can go away, the state holds it until arch_sbm_destroy().
+ *
+ * Return: 0; -EOPNOTSUPP with @reason set; or another error, without a reason, after
+ * which nothing may run in @as.
  */
-const char *arch_sbm_target_reason(unsigned long target);
+int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reason);
 
 /**
  * arch_sbm_may_map() - may a caller's memory be mapped into a sandbox
@@ -290,9 +295,10 @@ static inline int arch_sbm_map(struct arch_sbm *as, struct page **pages,
 	return -EOPNOTSUPP;
 }
 
-static inline const char *arch_sbm_target_reason(unsigned long target)
+static inline int arch_sbm_admit(struct arch_sbm *as, unsigned long target,
+				 const char **reason)
 {
-	return NULL;
+	return 0;
 }
 
 static inline bool arch_sbm_may_map(unsigned long addr, bool write)

@@ -56,6 +56,7 @@
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
 
+#include <asm/alternative.h>
 #include <asm/apic.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
@@ -2066,6 +2067,20 @@ static bool is_within(unsigned long start, unsigned long end,
 	       end <= PAGE_ALIGN((unsigned long)range_end);
 }
 
+/* Is there a page with ITS thunks of the kernel image? */
+static bool is_thunk_page(unsigned long addr)
+{
+	unsigned int i;
+	void *page;
+
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
+		if (addr == (unsigned long)page)
+			return true;
+	}
+
+	return false;
+}
+
 /* What is wrong with a mapping that ring 3 can use? NULL if nothing is. */
 static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
 				   unsigned long end, u64 entry, bool write,
@@ -2090,6 +2105,10 @@ static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
 	}
 	if (write)
 		return "is writable outside of the window";
+
+	if (is_thunk_page(start))
+		return pfn == vmalloc_to_pfn((void *)start) ? NULL :
+		       "maps another frame than the kernel";
 
 	/* Large entries have the PAT bit where a small one's frame begins */
 	if (end - start > PAGE_SIZE)
@@ -2253,6 +2272,151 @@ static void instance_needs_few_tables(struct kunit *test)
 	KUNIT_EXPECT_GT(test, x86_sbm_test_table_pages(&a->sbm), 0);
 	KUNIT_EXPECT_LE(test, x86_sbm_test_table_pages(&a->sbm), 8);
 	close_arena(test, a);
+}
+
+/* === Indirect branches === */
+
+static noinline int twice(int value)
+{
+	return 2 * value;
+}
+
+static noinline int squared(int value)
+{
+	return value * value;
+}
+
+static noinline int negated(int value)
+{
+	return -value;
+}
+
+static int (* const functions[])(int value) = { twice, squared, negated };
+
+static SBM_DEFINE_FUNC(call_by_table, int, value)
+{
+	int sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(functions); i++) {
+		int (*func)(int value) = READ_ONCE(functions[i]);
+
+		sum += func(value + i);
+	}
+
+	return sum;
+}
+
+#ifdef CONFIG_MITIGATION_RETPOLINE
+
+/**
+ * struct indirect - what call_by_pointer() calls
+ * @func:  The function.
+ * @value: Its argument.
+ */
+struct indirect {
+	int	(*func)(int value);
+	long	value;
+};
+
+static_assert(offsetof(struct indirect, func) == 0);
+static_assert(offsetof(struct indirect, value) == 8);
+
+/*
+ * Makes the call that the ITS mitigation must send through a thunk: it lies in the
+ * lower half of a cache line. Called with NULL, returns where that is.
+ */
+static noinline __naked int call_by_pointer(void *data)
+{
+	asm volatile("test %rdi, %rdi\n\t"
+		     "jz 9f\n\t"
+		     "sub $8, %rsp\n\t"
+		     "mov (%rdi), %rax\n\t"
+		     "mov 8(%rdi), %rdi\n\t"
+		     ".balign 64\n\t"
+		     "1: call __x86_indirect_thunk_rax\n\t"
+		     "add $8, %rsp\n\t"
+		     ASM_RET
+		     "9: lea 1b(%rip), %rax\n\t"
+		     ASM_RET);
+}
+
+STACK_FRAME_NON_STANDARD(call_by_pointer);
+
+/* Where the direct call at @ip leads, 0 if there is none */
+static unsigned long call_destination(unsigned long ip)
+{
+	const u8 *insn = (const u8 *)ip;
+	s32 distance;
+
+	/* Text patching fills up with a prefix that means nothing here */
+	if (*insn == 0x2e)
+		insn++;
+	if (*insn != CALL_INSN_OPCODE)
+		return 0;
+	memcpy(&distance, insn + 1, sizeof(distance));
+
+	return (unsigned long)insn + CALL_INSN_SIZE + distance;
+}
+
+#endif /* CONFIG_MITIGATION_RETPOLINE */
+
+/* However the mitigations of this processor have patched them */
+static void indirect_calls_work(struct kunit *test)
+{
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, 2 * 5 + 6 * 6 - 7,
+			sbm_call(&sbm, call_by_table, 5));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+#ifdef CONFIG_MITIGATION_RETPOLINE
+	{
+		struct indirect call = { .func = squared, .value = 7, };
+
+		KUNIT_EXPECT_EQ(test, 49,
+				sbm_exec(&sbm, call_by_pointer,
+					 SBM_COPY_IN(&sbm, &call, sizeof(call))));
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	}
+#endif
+	sbm_destroy(&sbm);
+}
+
+/* Pages of the kernel image that are not in the image */
+static void its_thunks_are_inside(struct kunit *test)
+{
+#ifdef CONFIG_MITIGATION_RETPOLINE
+	unsigned long destination;
+	struct arena *a;
+	unsigned int i;
+	u64 rights, pfn;
+	void *page;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (!cpu_feature_enabled(X86_FEATURE_INDIRECT_THUNK_ITS)) {
+		KUNIT_EXPECT_NULL(test, its_thunk_page(NULL, 0));
+		kunit_skip(test, "this processor needs no ITS thunks");
+	}
+
+	/* Else the tests of indirect calls have tested something else */
+	destination = call_destination(insn_of(call_by_pointer));
+	KUNIT_EXPECT_TRUE(test, is_thunk_page(destination & PAGE_MASK));
+
+	a = open_arena(test);
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
+		KUNIT_EXPECT_TRUE(test, x86_sbm_test_lookup(&a->sbm,
+							    (unsigned long)page,
+							    &rights, &pfn));
+		KUNIT_EXPECT_EQ(test, rights, _PAGE_USER);
+		KUNIT_EXPECT_EQ(test, pfn, vmalloc_to_pfn(page));
+	}
+	KUNIT_EXPECT_GT(test, i, 0);
+	close_arena(test, a);
+#else
+	kunit_skip(test, "this kernel has no retpolines, so no ITS thunks");
+#endif
 }
 
 /* Neither in the kernel's tables nor in those of page-table isolation */
@@ -2486,6 +2650,10 @@ static void add_rules(struct dump_check *c)
 		 pages_between(__start_rodata, __end_rodata) -
 		 pages_between(__start_ro_after_init, __end_ro_after_init),
 		 "constants");
+
+	for (i = 0; its_thunk_page(NULL, i);)
+		i++;
+	add_rule(c, "modules", MODULES_VADDR, MODULES_END, "U r - x -", i, "thunks");
 }
 
 static bool rights_match(const char *rights, const char *pattern)
@@ -4713,18 +4881,20 @@ static void breakpoint_in_text_is_a_stop(struct kunit *test)
  */
 static void jump_to_a_trampoline_is_a_stop(struct kunit *test)
 {
+	/* Where no thunk is: they are taken from below */
+	const unsigned long destination = MODULES_END - PAGE_SIZE;
 	const struct want want = {
 		.causes		= BIT(SBM_CAUSE_PAGE_FAULT),
 		.vector		= X86_TRAP_PF,
 		.error_code	= PF_EXEC,
-		.address	= MODULES_VADDR,
-		.ip		= MODULES_VADDR,
+		.address	= destination,
+		.ip		= destination,
 	};
 	u8 original[CALL_INSN_SIZE], call[CALL_INSN_SIZE];
 	s32 distance;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-	distance = MODULES_VADDR - ((unsigned long)probed + CALL_INSN_SIZE);
+	distance = destination - ((unsigned long)probed + CALL_INSN_SIZE);
 	memcpy(original, probed, sizeof(original));
 	call[0] = CALL_INSN_OPCODE;
 	memcpy(&call[1], &distance, sizeof(distance));
@@ -5677,6 +5847,8 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(tables_map_nothing_else_for_ring_3),
 	KUNIT_CASE(entry_code_is_where_it_must_be),
 	KUNIT_CASE(instance_needs_few_tables),
+	KUNIT_CASE(indirect_calls_work),
+	KUNIT_CASE(its_thunks_are_inside),
 	KUNIT_CASE(kernel_text_has_no_global_mapping),
 	KUNIT_CASE(pcids_hold_nothing_stale),
 	KUNIT_CASE(dump_shows_what_is_promised),

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sandbox mode (SBM): a module that calls a function of the kernel in a sandbox.
- *
- * The target is the LZO decompressor, unchanged. It lies in the kernel image, so
- * it gets strong isolation although its caller is a module.
+ * Sandbox mode (SBM): a module that calls functions in a sandbox: the kernel's LZO
+ * decompressor, unchanged, and one of its own.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -22,7 +20,7 @@
 SBM_DEFINE_CALL(lzo1x_decompress_safe, const unsigned char *, src, size_t, src_len,
 		unsigned char *, dst, size_t *, dst_len)
 
-/* A target in this module: it must be refused */
+/* A target in this module: the module cannot be unloaded while a sandbox has it */
 static SBM_DEFINE_FUNC(sbm_sample_target, int, value)
 {
 	return value + 1;
@@ -98,7 +96,7 @@ static int sample_run(u8 *text, u8 *packed, u8 *out, void *work)
 	err = sbm_call(&sbm, sbm_sample_target, 41);
 	pr_info("a target in this module: %d\n", err);
 	sbm_destroy(&sbm);
-	if (err != -EOPNOTSUPP)
+	if (err != 42)
 		return -EIO;
 
 	return 0;

@@ -536,6 +536,10 @@ UNUSED_ALLOWED = {
     "arch/x86/kernel/nmi.o": {
         "exc_nmi_kvm_vmx": "new: the handler of asm_exc_nmi_kvm_vmx",
         "x86_entry_from_kvm": "new: forwards an event"},
+    "arch/x86/mm/tlb.o": {
+        "flush_tlb_one_kernel": "a static branch, NOP until the first sandbox: is text non-global",
+        "switch_mm_irqs_off": "the same, in clear_asid_other() and its condition",
+        "tlb_allow_nonglobal_text": "new: throws that branch"},
     "arch/x86/mm/pti.o": {
         "pti_finalize": "once at boot: calls x86_sbm_pti_finalized() at its end"},
     "arch/x86/kernel/kprobes/core.o": {

@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 
+struct module;
 struct sbm;
 
 /* Page-aligned bounds inside .text, see vmlinux.lds.S: the world switch, ... */
@@ -105,7 +106,8 @@ bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
 
 /*
  * Count entries with the global bit over kernel image text and constants, in
- * the kernel's tables and in the user copy of page-table isolation.
+ * the kernel's tables and in the user copy of page-table isolation; and over ITS
+ * thunks and modules that instances have called, in the kernel's tables.
  */
 unsigned long x86_sbm_test_count_global(void);
 
@@ -179,6 +181,15 @@ struct x86_sbm_plant {
 int x86_sbm_test_plant(const struct sbm *sbm, unsigned long addr,
 		       unsigned long pfn, u64 flags, struct x86_sbm_plant *plant);
 void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *plant);
+
+/* Page @i with ITS thunks of a module, or of the image (NULL); NULL if no more */
+void *x86_sbm_test_thunk_page(const struct module *mod, unsigned int i);
+
+/* Change a byte of text */
+void x86_sbm_test_poke(void *addr, u8 byte);
+
+/* Pages that all instances hold */
+long x86_sbm_test_pages_in_use(void);
 
 #endif /* CONFIG_SBM_KUNIT_TEST */
 

@@ -130,8 +130,6 @@ static const char *sbm_missing(void)
 	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT) ||
 	    cpu_feature_enabled(X86_FEATURE_TDX_GUEST))
 		return "this is a guest with encrypted state";
-	if (cpu_feature_enabled(X86_FEATURE_INDIRECT_THUNK_ITS))
-		return "indirect branches go through ITS thunks outside of the kernel image";
 
 	return NULL;
 }

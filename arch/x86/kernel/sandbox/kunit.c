@@ -4,14 +4,20 @@
  */
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/export.h>
+#include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/sbm.h>
 #include <linux/seq_file.h>
 #include <linux/smp.h>
 #include <linux/string.h>
+#include <linux/sync_core.h>
 
+#include <asm/alternative.h>
 #include <asm/insn.h>
 #include <asm/sbm.h>
+#include <asm/text-patching.h>
 
 #include <sbm/debugfs.h>
 #include <sbm/sbm.h>
@@ -48,6 +54,7 @@ bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l)
 
 	return true;
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_layout);
 
 bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
 			 u64 *pfn)
@@ -56,11 +63,13 @@ bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
 
 	return as && sbm_lookup(as, addr, rights, pfn);
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_lookup);
 
 unsigned long x86_sbm_test_count_global(void)
 {
 	return sbm_count_global();
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_count_global);
 
 bool x86_sbm_test_stay(u64 id, u64 generation, bool abort, unsigned int *slot)
 {
@@ -176,6 +185,33 @@ unsigned int x86_sbm_test_table_pages(const struct sbm *sbm)
 
 	return as ? as->nr_tables : 0;
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_table_pages);
+
+void *x86_sbm_test_thunk_page(const struct module *mod, unsigned int i)
+{
+	return its_thunk_page(mod, i);
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_thunk_page);
+
+long x86_sbm_test_pages_in_use(void)
+{
+	return sbm_pages_in_use();
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_pages_in_use);
+
+static void sbm_test_sync_core(void *unused)
+{
+	sync_core();
+}
+
+void x86_sbm_test_poke(void *addr, u8 byte)
+{
+	mutex_lock(&text_mutex);
+	text_poke(addr, &byte, 1);
+	on_each_cpu(sbm_test_sync_core, NULL, 1);
+	mutex_unlock(&text_mutex);
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_poke);
 
 #ifdef CONFIG_DEBUG_FS
 
@@ -193,6 +229,7 @@ ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
 
 	return m.count;
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_dump);
 
 int x86_sbm_test_show(const struct sbm *sbm)
 {
@@ -205,6 +242,7 @@ ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
 {
 	return -EOPNOTSUPP;
 }
+EXPORT_SYMBOL_GPL(x86_sbm_test_dump);
 
 int x86_sbm_test_show(const struct sbm *sbm)
 {

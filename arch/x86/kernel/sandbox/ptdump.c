@@ -7,7 +7,8 @@
  * whose the frame is. An entry for which the two do not agree is "unexpected".
  *
  * The tables may be in use on another CPU. Entries go from zero to their value,
- * once, and tables are freed with the instance only.
+ * once, or from a shared table to a copy of it; tables are freed with the instance
+ * only.
  */
 #include <linux/array_size.h>
 #include <linux/bitops.h>
@@ -17,6 +18,7 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
+#include <asm/alternative.h>
 #include <asm/cpu_entry_area.h>
 #include <asm/sbm.h>
 #include <asm/sections.h>
@@ -31,6 +33,7 @@ enum sbm_region {
 	SBM_REGION_GATES,
 	SBM_REGION_CEA,
 	SBM_REGION_IMAGE,
+	SBM_REGION_MODULES,
 	SBM_REGION_OTHER,
 };
 
@@ -39,6 +42,7 @@ static const char * const sbm_region_names[] = {
 	[SBM_REGION_GATES]	= "gates",
 	[SBM_REGION_CEA]	= "cpu_entry_area",
 	[SBM_REGION_IMAGE]	= "kernel image",
+	[SBM_REGION_MODULES]	= "modules",
 	[SBM_REGION_OTHER]	= "elsewhere",
 };
 
@@ -59,6 +63,8 @@ enum sbm_what {
 	SBM_WHAT_CONSTANTS,
 	SBM_WHAT_AFTER_INIT,
 	SBM_WHAT_DATA,
+	SBM_WHAT_THUNKS,
+	SBM_WHAT_MODULE,
 };
 
 static const char * const sbm_what_names[] = {
@@ -76,9 +82,11 @@ static const char * const sbm_what_names[] = {
 	[SBM_WHAT_CONSTANTS]	= "constants",
 	[SBM_WHAT_AFTER_INIT]	= "ro_after_init",
 	[SBM_WHAT_DATA]		= "kernel data",
+	[SBM_WHAT_THUNKS]	= "thunks",
+	[SBM_WHAT_MODULE]	= "module",
 };
 
-static_assert(ARRAY_SIZE(sbm_what_names) == SBM_WHAT_DATA + 1);
+static_assert(ARRAY_SIZE(sbm_what_names) == SBM_WHAT_MODULE + 1);
 
 /* Whose a page of the tables is */
 enum sbm_table_owner {
@@ -147,6 +155,8 @@ static enum sbm_region sbm_region_of(unsigned long addr)
 		return SBM_REGION_CEA;
 	if (sbm_in(addr, _text, _end))
 		return SBM_REGION_IMAGE;
+	if (addr >= MODULES_VADDR && addr < MODULES_END)
+		return SBM_REGION_MODULES;
 
 	return SBM_REGION_OTHER;
 }
@@ -212,6 +222,22 @@ static enum sbm_what sbm_what_in_image(unsigned long addr)
 	return SBM_WHAT_DATA;
 }
 
+/* Thunks of the image, or what the instance holds of a module */
+static enum sbm_what sbm_what_in_modules(const struct arch_sbm *as,
+					 unsigned long addr, unsigned long pfn)
+{
+	unsigned int i;
+	void *page;
+
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
+		if (addr == (unsigned long)page)
+			return SBM_WHAT_THUNKS;
+	}
+
+	return sbm_module_page(as, addr, pfn) ? SBM_WHAT_MODULE :
+	       SBM_WHAT_UNEXPECTED;
+}
+
 /* What is at @leaf, and is its frame @pfn the right one? */
 static enum sbm_what sbm_what_is(struct sbm_dump *d, struct sbm_leaf *leaf,
 				 unsigned long pfn)
@@ -233,6 +259,8 @@ static enum sbm_what sbm_what_is(struct sbm_dump *d, struct sbm_leaf *leaf,
 		return SBM_WHAT_UNEXPECTED;
 	if (region == SBM_REGION_IMAGE)
 		return sbm_what_in_image(leaf->start);
+	if (region == SBM_REGION_MODULES)
+		return sbm_what_in_modules(d->inst->arch, leaf->start, pfn);
 
 	leaf->nr = (leaf->start - (unsigned long)sbm_gate(0)) / SBM_GATE_SIZE;
 
@@ -334,8 +362,7 @@ static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
 			continue;
 		}
 
-		/* Whatever the top level does not share with all is the instance's */
-		if (table == d->inst->arch->top && entry == READ_ONCE(sbm_template[i]))
+		if (owner == SBM_TABLE_INSTANCE && !(entry & SBM_OWN))
 			below = SBM_TABLE_SHARED;
 		if (shift == P4D_SHIFT && addr == CPU_ENTRY_AREA_BASE)
 			below = SBM_TABLE_KERNEL;

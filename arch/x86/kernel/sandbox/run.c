@@ -392,7 +392,7 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
 }
 
 /*
- * INT3 in the kernel's text: put there by the kernel's own text patching, by a
+ * INT3 in text of the kernel or a module: put there by the kernel's own text patching, by a
  * probe, or by the compiler. With all gates closed to ring 3 it is a #GP that
  * names the vector.
  *
@@ -405,7 +405,7 @@ static int sbm_int3(struct sbm_instance *inst, unsigned int *retries)
 	unsigned long ip = inst->arch->regs.ip;
 	u8 insn;
 
-	if (ip < (unsigned long)_stext || ip >= (unsigned long)_etext)
+	if (!sbm_is_text(inst->arch, ip))
 		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 
 	mutex_lock(&text_mutex);

@@ -6,10 +6,12 @@
 #define _X86_KERNEL_SANDBOX_SANDBOX_H
 
 #include <linux/bits.h>
+#include <linux/errno.h>
+#include <linux/list.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
-#include <asm/pgtable_64_types.h>
+#include <asm/pgtable_types.h>
 #include <asm/ptrace.h>
 
 #include "gate.h"
@@ -75,6 +77,9 @@ struct sbm_tlb {
  *		by the tables themselves, buffers belong to the generic part.
  * @nr_own:	Number of pages in @own.
  * @regs:	Registers of the target, while it is not running.
+ * @modules:	Modules whose text and constants it maps.
+ * @module_gone: One of them was freed although the instance holds it: nothing may
+ *		run in the instance any more.
  */
 struct arch_sbm {
 	u64		id;
@@ -88,7 +93,21 @@ struct arch_sbm {
 	struct page	**own;
 	unsigned int	nr_own;
 	struct pt_regs	regs;
+	struct list_head modules;
+	bool		module_gone;
 };
+
+/* In an entry of an instance's tables: the table it leads to is the instance's */
+#define SBM_OWN			_PAGE_SOFTW1
+
+/*
+ * Entries of tables that an instance has used may have changed from one table to
+ * another. The processor may keep the old way, so no PCID's entries are right.
+ */
+static inline void sbm_tables_changed(struct arch_sbm *as)
+{
+	as->generation++;
+}
 
 /* gate.c */
 struct sbm_gate *sbm_gate(unsigned int cpu);
@@ -104,7 +123,9 @@ int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 		 u64 flags);
 bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,
 		u64 *pfn);
+struct page *sbm_map_module_page(struct arch_sbm *as, unsigned long addr, bool text);
 unsigned long sbm_top_pa(const struct arch_sbm *as);
+bool sbm_is_text(const struct arch_sbm *as, unsigned long addr);
 
 /* tlb.c */
 int sbm_text_nonglobal(void);
@@ -114,6 +135,40 @@ void sbm_tlb_filled(struct sbm_tlb *tlb, unsigned int slot, u64 id,
 unsigned int sbm_tlb_enter(const struct arch_sbm *as, u64 *cr3);
 void sbm_tlb_entered(const struct arch_sbm *as, unsigned int slot);
 unsigned long sbm_count_global(void);
+unsigned long sbm_range_count_global(unsigned long addr, unsigned long size);
+int sbm_range_nonglobal(unsigned long addr, unsigned int nr);
+void sbm_range_global(unsigned long addr, unsigned int nr);
+
+/* module.c */
+#ifdef CONFIG_MODULES
+int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason);
+bool sbm_module_text(const struct arch_sbm *as, unsigned long addr);
+bool sbm_module_page(const struct arch_sbm *as, unsigned long addr,
+		     unsigned long pfn);
+void sbm_modules_put(struct arch_sbm *as);
+unsigned long sbm_modules_count_global(void);
+#else
+static inline int sbm_module_add(struct arch_sbm *as, unsigned long addr,
+				 const char **reason)
+{
+	*reason = "it is not text of the kernel image";
+	return -EOPNOTSUPP;
+}
+
+static inline bool sbm_module_text(const struct arch_sbm *as, unsigned long addr)
+{
+	return false;
+}
+
+static inline bool sbm_module_page(const struct arch_sbm *as,
+				   unsigned long addr, unsigned long pfn)
+{
+	return false;
+}
+
+static inline void sbm_modules_put(struct arch_sbm *as) { }
+static inline unsigned long sbm_modules_count_global(void) { return 0; }
+#endif
 
 /* kunit.c, for the tests: where the last NMI of this stay has hit */
 void sbm_test_note_nmi(const struct sbm_gate *gate);

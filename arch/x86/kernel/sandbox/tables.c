@@ -12,11 +12,15 @@
  *			constants	ring 3, read
  *			switch text	ring 0, execute
  *			entry text	absent: it is what SYSCALL would execute
+ *   ITS thunks	of the image	ring 3, read and execute
  *   gates				ring 0, the same address as in the kernel
  *   cpu_entry_area			ring 0, by the kernel's own table: GDT, TSS,
  *					machine check stack, buffers of the PMU
  *
- * Private to a sandbox: the top-level page and the window's tables.
+ * Private to a sandbox: the top-level page, the window's tables, and those that
+ * lead to text and constants of a module that it has called. The latter hang below
+ * entries that the image has, too, so a sandbox with a module has copies of the
+ * tables on the way.
  *
  * Nothing is global. Entries that map nothing are all zero.
  */
@@ -25,7 +29,7 @@
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
-#include <linux/module.h>
+#include <linux/mmap_lock.h>
 #include <linux/percpu.h>
 #include <linux/pfn.h>
 #include <linux/pgtable.h>
@@ -38,6 +42,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include <asm/alternative.h>
 #include <asm/current.h>
 #include <asm/sbm.h>
 #include <asm/sections.h>
@@ -83,8 +88,9 @@ static u64 sbm_table_entry(u64 *table, u64 user)
 
 /*
  * Find the entry for @addr at level @shift, with all tables above it. Tables for
- * a sandbox (@as) are counted and accounted; shared ones (NULL) are for ever.
- * @user is _PAGE_USER or 0 for new tables.
+ * a sandbox (@as) are counted and accounted; shared ones (NULL) are for ever, and a
+ * sandbox gets a copy of its own of those on the way. @user is _PAGE_USER or 0 for
+ * new tables.
  */
 static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 		     unsigned int shift, u64 user)
@@ -95,17 +101,25 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 	for (level = sbm_top_shift(); level > shift; level -= SBM_TABLE_SHIFT) {
 		u64 *entry = sbm_entry(table, addr, level);
 
-		if (!(*entry & _PAGE_PRESENT)) {
+		if (!(*entry & _PAGE_PRESENT) || (as && !(*entry & SBM_OWN))) {
 			struct page *page;
+
+			/* Nothing hangs below a large entry */
+			if (WARN_ON_ONCE(*entry & _PAGE_PRESENT && *entry & _PAGE_PSE))
+				return NULL;
 
 			page = as ? sbm_alloc_page() : alloc_page(GFP_KERNEL | __GFP_ZERO);
 			if (!page)
 				return NULL;
+			if (*entry & _PAGE_PRESENT)
+				copy_page(page_address(page), sbm_table_of(*entry));
 			if (as)
 				as->nr_tables++;
 			sbm_count(SBM_COUNT_TABLE);
 			sbm_count(SBM_COUNT_ENTRY);
-			*entry = sbm_table_entry(page_address(page), user);
+			*entry = sbm_table_entry(page_address(page),
+						 user | (*entry & _PAGE_USER)) |
+				 (as ? SBM_OWN : 0);
 		}
 		table = sbm_table_of(*entry);
 	}
@@ -113,7 +127,10 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 	return sbm_entry(table, addr, shift);
 }
 
-/* Free a table of level @shift and all below it; see sbm_walk() for @as */
+/*
+ * Free a table of level @shift and all below it; see sbm_walk() for @as. Of a
+ * sandbox, only what is its own.
+ */
 static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
 			    unsigned int shift)
 {
@@ -122,7 +139,8 @@ static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
 	if (shift > PAGE_SHIFT) {
 		for (i = 0; i < PTRS_PER_PTE; i++) {
 			/* A large entry has no table; only the shared part has any */
-			if ((table[i] & _PAGE_PRESENT) && !(table[i] & _PAGE_PSE))
+			if ((table[i] & _PAGE_PRESENT) && !(table[i] & _PAGE_PSE) &&
+			    (!as || (table[i] & SBM_OWN)))
 				sbm_free_tables(as, sbm_table_of(table[i]),
 						shift - SBM_TABLE_SHIFT);
 		}
@@ -143,22 +161,28 @@ static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
  */
 u64 sbm_kernel_frame(unsigned long addr, unsigned int *level)
 {
-	pte_t *pte = lookup_address(addr, level);
-	u64 frame, cache;
+	u64 frame, cache, val = 0;
+	pte_t *pte;
 
-	if (!pte || !(pte_val(*pte) & _PAGE_PRESENT))
+	/* Tables of executable memory go when their entries become a large one */
+	mmap_read_lock(&init_mm);
+	pte = lookup_address(addr, level);
+	if (pte)
+		val = pte_val(READ_ONCE(*pte));
+	mmap_read_unlock(&init_mm);
+
+	if (!(val & _PAGE_PRESENT))
 		return 0;
 
 	if (*level == PG_LEVEL_4K) {
-		frame = pte_val(*pte) & (PTE_PFN_MASK | sme_me_mask);
-		cache = pte_val(*pte) & _PAGE_CACHE_MASK;
+		frame = val & (PTE_PFN_MASK | sme_me_mask);
+		cache = val & _PAGE_CACHE_MASK;
 	} else {
 		unsigned long size = page_level_size(*level);
 
-		frame = pte_val(*pte) & (PTE_PFN_MASK | sme_me_mask) &
-			~(u64)_PAGE_PAT_LARGE;
+		frame = val & (PTE_PFN_MASK | sme_me_mask) & ~(u64)_PAGE_PAT_LARGE;
 		frame += addr & (size - 1) & PAGE_MASK;
-		cache = pgprot_val(pgprot_large_2_4k(__pgprot(pte_val(*pte)))) &
+		cache = pgprot_val(pgprot_large_2_4k(__pgprot(val))) &
 			_PAGE_CACHE_MASK;
 	}
 
@@ -271,25 +295,59 @@ static int sbm_map_constants(void)
 			     SBM_READ | _PAGE_USER);
 }
 
+/* Map a page that the kernel has at @addr, at the same address */
+static int sbm_map_same(struct arch_sbm *as, u64 *top, unsigned long addr, u64 flags)
+{
+	unsigned int level;
+	u64 *entry;
+	u64 frame;
+
+	frame = sbm_kernel_frame(addr, &level);
+	if (!frame)
+		return -EFAULT;
+	entry = sbm_walk(as, top, addr, PAGE_SHIFT, flags & _PAGE_USER);
+	if (!entry)
+		return -ENOMEM;
+	*entry = frame | flags;
+	sbm_count(SBM_COUNT_ENTRY);
+
+	return 0;
+}
+
+/*
+ * On processors with ITS, indirect branches of the image go through thunks in
+ * pages of their own, which the kernel has allocated while it applied its
+ * alternatives. They contain nothing else, and are never freed.
+ */
+static int sbm_map_thunks(void)
+{
+	unsigned int i;
+	void *page;
+	int err;
+
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
+		err = sbm_map_same(NULL, sbm_template, (unsigned long)page,
+				   SBM_EXEC | _PAGE_USER);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
 static int sbm_map_gates(void)
 {
 	unsigned long addr = (unsigned long)sbm_gate(0);
 	unsigned long end = (unsigned long)sbm_gate(nr_cpu_ids);
+	int err;
 
 	for (; addr < end; addr += PAGE_SIZE) {
 		bool idt = !(addr & (SBM_GATE_SIZE - 1));
-		unsigned int level;
-		u64 *entry;
-		u64 frame;
 
-		frame = sbm_kernel_frame(addr, &level);
-		if (!frame)
-			return -EFAULT;
-		entry = sbm_walk(NULL, sbm_template, addr, PAGE_SHIFT, 0);
-		if (!entry)
-			return -ENOMEM;
-		*entry = frame | (idt ? SBM_READ : SBM_WRITE);
-		sbm_count(SBM_COUNT_ENTRY);
+		err = sbm_map_same(NULL, sbm_template, addr,
+				   idt ? SBM_READ : SBM_WRITE);
+		if (err)
+			return err;
 	}
 
 	return 0;
@@ -329,6 +387,8 @@ int sbm_shared_create(void)
 	err = sbm_map_text();
 	if (!err)
 		err = sbm_map_constants();
+	if (!err)
+		err = sbm_map_thunks();
 	if (!err)
 		err = sbm_map_gates();
 	if (!err)
@@ -525,6 +585,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size)
 	if (!as)
 		return ERR_PTR(-ENOMEM);
 
+	INIT_LIST_HEAD(&as->modules);
 	sbm_count(SBM_COUNT_ALLOC);
 	as->own = kcalloc(max_own, sizeof(*as->own), GFP_KERNEL_ACCOUNT);
 	page = sbm_alloc_page();
@@ -555,15 +616,10 @@ out_destroy:
 void arch_sbm_destroy(struct arch_sbm *as)
 {
 	unsigned int i;
-	u64 *entry;
 
-	if (as->top) {
-		entry = sbm_entry(as->top, SBM_WINDOW_START, sbm_top_shift());
-		if (*entry & _PAGE_PRESENT)
-			sbm_free_tables(as, sbm_table_of(*entry),
-					sbm_top_shift() - SBM_TABLE_SHIFT);
-		sbm_free_page(virt_to_page(as->top));
-	}
+	if (as->top)
+		sbm_free_tables(as, as->top, sbm_top_shift());
+	sbm_modules_put(as);
 
 	for (i = 0; i < as->nr_own; i++) {
 		clear_page(page_address(as->own[i]));
@@ -612,6 +668,25 @@ bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,
 	}
 }
 
+/*
+ * Map a page of a module, and return it for the caller to hold. In the copies of
+ * tables that this makes, all else is as in the shared ones.
+ */
+struct page *sbm_map_module_page(struct arch_sbm *as, unsigned long addr, bool text)
+{
+	u64 rights, pfn;
+	int err;
+
+	err = sbm_map_same(as, as->top, addr,
+			   (text ? SBM_EXEC : SBM_READ) | _PAGE_USER);
+	if (err)
+		return ERR_PTR(err);
+	if (WARN_ON_ONCE(!sbm_lookup(as, addr, &rights, &pfn) || !pfn_valid(pfn)))
+		return ERR_PTR(-EFAULT);
+
+	return pfn_to_page(pfn);
+}
+
 /* === Hooks for the generic part === */
 
 static bool sbm_is_entry_text(unsigned long addr)
@@ -622,16 +697,27 @@ static bool sbm_is_entry_text(unsigned long addr)
 		addr < (unsigned long)__sbm_switch_end);
 }
 
-const char *arch_sbm_target_reason(unsigned long target)
+/* Is there text that the target may execute? Probes and patching act on it. */
+bool sbm_is_text(const struct arch_sbm *as, unsigned long addr)
 {
-	if (sbm_is_entry_text(target))
-		return "entry code cannot be called";
-	if (target >= (unsigned long)_stext && target < (unsigned long)_etext)
-		return NULL;
-	if (is_module_text_address(target))
-		return "its text is in a module, only the kernel image gets strong isolation";
+	return (addr >= (unsigned long)_stext && addr < (unsigned long)_etext) ||
+	       sbm_module_text(as, addr);
+}
 
-	return "it is not text of the kernel image";
+int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reason)
+{
+	if (READ_ONCE(as->module_gone)) {
+		*reason = "a module that was called before is gone";
+		return -EOPNOTSUPP;
+	}
+	if (sbm_is_entry_text(target)) {
+		*reason = "entry code cannot be called";
+		return -EOPNOTSUPP;
+	}
+	if (sbm_is_text(as, target))
+		return 0;
+
+	return sbm_module_add(as, target, reason);
 }
 
 bool arch_sbm_may_map(unsigned long addr, bool write)

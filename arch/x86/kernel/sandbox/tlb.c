@@ -14,8 +14,9 @@
  *
  * So at first use, all of text and constants of the kernel image loses the global
  * bit, in the kernel's tables and in the copy of entry text that page-table
- * isolation gives to user space, and then all TLBs are flushed once. The price is
- * TLB misses on kernel text after a change of address space.
+ * isolation gives to user space, and so do the pages with ITS thunks; then all
+ * TLBs are flushed once. The price is TLB misses on kernel text after a change of
+ * address space.
  *
  * QEMU flushes everything at each write to CR3 and can show none of this:
  * sbm_count_global() is what the tests check.
@@ -28,19 +29,25 @@
  * be told that an instance or a mapping is gone: an id is not used again, and
  * translations of a PCID that is not loaded are not used.
  */
+#define pr_fmt(fmt) "sbm: " fmt
+
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/cpu.h>
 #include <linux/cpufeature.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
+#include <linux/printk.h>
 #include <linux/smp.h>
 
+#include <asm/alternative.h>
 #include <asm/sbm.h>
 #include <asm/sections.h>
+#include <asm/set_memory.h>
 #include <asm/tlbflush.h>
 
 #include <sbm/sbm.h>
@@ -65,13 +72,12 @@ static unsigned long *sbm_leaf(pgd_t *pgd, unsigned long addr, unsigned long *si
 }
 
 /*
- * Visit all leaves of text and constants in a set of tables. Return how many are
- * global. The bit is cleared atomically: the CPU may set other bits at any time.
+ * Visit all leaves of a range in a set of tables. Return how many are global. The
+ * bit is cleared atomically: the CPU may set other bits at any time.
  */
-static unsigned long sbm_walk_global(pgd_t *top, bool clear)
+static unsigned long sbm_walk_range(pgd_t *top, unsigned long addr,
+				    unsigned long end, bool clear)
 {
-	unsigned long addr = (unsigned long)_text;
-	unsigned long end = (unsigned long)__end_rodata;
 	unsigned long count = 0;
 	unsigned long size;
 
@@ -91,20 +97,49 @@ static unsigned long sbm_walk_global(pgd_t *top, bool clear)
 	return count;
 }
 
+/* Text and constants of the kernel image */
+static unsigned long sbm_walk_image(pgd_t *top, bool clear)
+{
+	return sbm_walk_range(top, (unsigned long)_text,
+			      (unsigned long)__end_rodata, clear);
+}
+
 static unsigned long sbm_walk_all(bool clear)
 {
-	unsigned long count = sbm_walk_global(swapper_pg_dir, clear);
+	unsigned long count = sbm_walk_image(swapper_pg_dir, clear);
 
 	/* Lower levels of the kernel half are shared by all processes */
 	if (boot_cpu_has(X86_FEATURE_PTI))
-		count += sbm_walk_global(kernel_to_user_pgdp(swapper_pg_dir), clear);
+		count += sbm_walk_image(kernel_to_user_pgdp(swapper_pg_dir), clear);
+
+	return count;
+}
+
+/*
+ * How many entries are global for memory that was allocated like that of a
+ * module. Its tables may go meanwhile, if the entries beside it allow a large one.
+ */
+unsigned long sbm_range_count_global(unsigned long addr, unsigned long size)
+{
+	unsigned long count;
+
+	mmap_read_lock(&init_mm);
+	count = sbm_walk_range(swapper_pg_dir, addr, addr + size, false);
+	mmap_read_unlock(&init_mm);
 
 	return count;
 }
 
 unsigned long sbm_count_global(void)
 {
-	return sbm_walk_all(false);
+	unsigned long count = sbm_walk_all(false) + sbm_modules_count_global();
+	unsigned int i;
+	void *page;
+
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++)
+		count += sbm_range_count_global((unsigned long)page, PAGE_SIZE);
+
+	return count;
 }
 
 /*
@@ -191,9 +226,18 @@ static void sbm_flush_all(void *unused)
  */
 static int sbm_clear_global(void)
 {
-	unsigned int round;
+	unsigned int round, i;
+	void *page;
+	int err;
 
 	lockdep_assert_held(&sbm_global_lock);
+
+	/* They may be part of a large entry, which others split and join */
+	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
+		err = set_memory_nonglobal_noalias((unsigned long)page, 1);
+		if (err)
+			return err;
+	}
 
 	for (round = 0; round < 2; round++) {
 		cpus_read_lock();
@@ -209,9 +253,43 @@ static int sbm_clear_global(void)
 	return -EINVAL;
 }
 
+/*
+ * The same for pages of a module. The caller sees to it that only one of these runs
+ * at a time for an address, and that the module stays.
+ */
+int sbm_range_nonglobal(unsigned long addr, unsigned int nr)
+{
+	int err;
+
+	/* Always with page-table isolation; else the flush is done already */
+	if (!sbm_range_count_global(addr, nr * PAGE_SIZE))
+		return 0;
+
+	err = set_memory_nonglobal_noalias(addr, nr);
+	if (err)
+		return err;
+
+	/* As above, for a CPU that was coming up */
+	cpus_read_lock();
+	on_each_cpu(sbm_flush_all, NULL, 1);
+	cpus_read_unlock();
+
+	return sbm_range_count_global(addr, nr * PAGE_SIZE) ? -EINVAL : 0;
+}
+
+/* And back; changes nothing if they were never non-global, or with PTI */
+void sbm_range_global(unsigned long addr, unsigned int nr)
+{
+	if (set_memory_global_noalias(addr, nr))
+		pr_warn_once("pages of a module stay non-global\n");
+}
+
 int sbm_text_nonglobal(void)
 {
 	int err;
+
+	/* Before the first entry loses its bit */
+	tlb_allow_nonglobal_text();
 
 	mutex_lock(&sbm_global_lock);
 	sbm_nonglobal = true;

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM) on x86-64: targets in modules.
+ *
+ * An instance that calls a target in a module for the first time gets that
+ * module's text and constants, at the same addresses, in tables of its own: what
+ * can go away is never in the shared ones. It holds the module until it is
+ * destroyed, so the module cannot be unloaded meanwhile.
+ *
+ * In the kernel's tables these pages lose the global bit, as the image does (see
+ * tlb.c), and get it back when the module goes. Where modules share large
+ * entries, these are split. The direct map's alias is no concern: no sandbox maps
+ * it.
+ *
+ * A module whose init function fails is freed whoever holds it. Instances hold
+ * its pages, too, so that they see nothing else there, and are finished.
+ */
+#include <linux/array_size.h>
+#include <linux/err.h>
+#include <linux/init.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/overflow.h>
+#include <linux/pfn.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+#include <asm/alternative.h>
+
+#include <sbm/sbm.h>
+#include "sandbox.h"
+
+/**
+ * struct sbm_module - a module in an instance
+ * @of_instance: Entry in &arch_sbm.modules.
+ * @of_all:	 Entry in sbm_modules.
+ * @as:		 The instance.
+ * @mod:	 The module, NULL if it has gone all the same.
+ * @start:	 Its text.
+ * @end:	 Address behind its text.
+ * @nr:		 Number of @pages that are held.
+ * @max:	 Size of @pages.
+ * @pages:	 What is mapped.
+ */
+struct sbm_module {
+	struct list_head	of_instance;
+	struct list_head	of_all;
+	struct arch_sbm		*as;
+	struct module		*mod;
+	unsigned long		start;
+	unsigned long		end;
+	unsigned int		nr;
+	unsigned int		max;
+	struct page		*pages[] __counted_by(max);
+};
+
+/* Protects the list, the global bits of modules, and &sbm_module.mod */
+static DEFINE_MUTEX(sbm_module_lock);
+static LIST_HEAD(sbm_modules);
+
+/* What sandboxes map of a module, but thunks; each is whole pages of its own */
+static const enum mod_mem_type sbm_module_types[] = { MOD_TEXT, MOD_RODATA };
+
+/*
+ * Call @fn for each range of @mod that sandboxes map, up to the first error. The
+ * last argument of @fn tells whether it is text.
+ */
+static int sbm_module_ranges(const struct module *mod, void *data,
+			     int (*fn)(unsigned long addr, unsigned int nr,
+				       bool text, void *data))
+{
+	unsigned int i;
+	void *page;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(sbm_module_types); i++) {
+		const struct module_memory *mem = &mod->mem[sbm_module_types[i]];
+
+		if (!mem->size)
+			continue;
+		err = fn((unsigned long)mem->base, PFN_UP(mem->size),
+			 sbm_module_types[i] == MOD_TEXT, data);
+		if (err)
+			return err;
+	}
+
+	for (i = 0; (page = its_thunk_page(mod, i)); i++) {
+		err = fn((unsigned long)page, 1, true, data);
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+static int sbm_module_count_pages(unsigned long addr, unsigned int nr, bool text,
+				  void *data)
+{
+	*(unsigned int *)data += nr;
+	return 0;
+}
+
+static int sbm_module_nonglobal(unsigned long addr, unsigned int nr, bool text,
+				void *data)
+{
+	return sbm_range_nonglobal(addr, nr);
+}
+
+static int sbm_module_global(unsigned long addr, unsigned int nr, bool text,
+			     void *data)
+{
+	sbm_range_global(addr, nr);
+	return 0;
+}
+
+static int sbm_module_count_global(unsigned long addr, unsigned int nr, bool text,
+				   void *data)
+{
+	*(unsigned long *)data += sbm_range_count_global(addr, nr * PAGE_SIZE);
+	return 0;
+}
+
+static int sbm_module_map(unsigned long addr, unsigned int nr, bool text, void *data)
+{
+	struct sbm_module *m = data;
+
+	for (; nr; nr--, addr += PAGE_SIZE) {
+		struct page *page = sbm_map_module_page(m->as, addr, text);
+
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		get_page(page);
+		m->pages[m->nr++] = page;
+	}
+
+	return 0;
+}
+
+/* Global entries of modules that an instance maps, for the tests */
+unsigned long sbm_modules_count_global(void)
+{
+	unsigned long count = 0;
+	struct sbm_module *m;
+
+	mutex_lock(&sbm_module_lock);
+	list_for_each_entry(m, &sbm_modules, of_all) {
+		if (m->mod)
+			sbm_module_ranges(m->mod, &count, sbm_module_count_global);
+	}
+	mutex_unlock(&sbm_module_lock);
+
+	return count;
+}
+
+/* Is there text of a module that the instance maps? */
+bool sbm_module_text(const struct arch_sbm *as, unsigned long addr)
+{
+	const struct sbm_module *m;
+
+	list_for_each_entry(m, &as->modules, of_instance) {
+		if (addr >= m->start && addr < m->end)
+			return true;
+	}
+
+	return false;
+}
+
+/* For the dump: does the instance hold this frame of the module at @addr? */
+bool sbm_module_page(const struct arch_sbm *as, unsigned long addr, unsigned long pfn)
+{
+	bool found = false;
+	struct sbm_module *m;
+	unsigned int i;
+
+	mutex_lock(&sbm_module_lock);
+	list_for_each_entry(m, &sbm_modules, of_all) {
+		if (m->as != as)
+			continue;
+		for (i = 0; i < m->nr && !found; i++)
+			found = page_to_pfn(m->pages[i]) == pfn;
+	}
+	mutex_unlock(&sbm_module_lock);
+
+	return found;
+}
+
+/* Take a reference on the module whose text @addr is in; NULL and why not */
+static struct module *sbm_module_get(unsigned long addr, const char **reason)
+{
+	struct module *mod;
+
+	/* Until there is a reference, this keeps it from being freed */
+	rcu_read_lock_sched();
+	mod = __module_text_address(addr);
+	if (!mod) {
+		*reason = "it is neither text of the kernel image nor of a module";
+	} else if (!within_module_mem_type(addr, mod, MOD_TEXT)) {
+		*reason = "it is init text of a module, which is freed";
+		mod = NULL;
+	} else if (!try_module_get(mod)) {
+		*reason = "its module is about to go";
+		mod = NULL;
+	}
+	rcu_read_unlock_sched();
+
+	return mod;
+}
+
+/*
+ * Make the module with the target @addr part of an instance that nobody runs now.
+ *
+ * Return: 0; -EOPNOTSUPP and @reason; another error, after which the instance can
+ * only be destroyed.
+ */
+int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
+{
+	struct sbm_module *m;
+	unsigned int max = 0;
+	struct module *mod;
+	int err;
+
+	mod = sbm_module_get(addr, reason);
+	if (!mod)
+		return -EOPNOTSUPP;
+
+	mutex_lock(&sbm_module_lock);
+	sbm_module_ranges(mod, &max, sbm_module_count_pages);
+	m = kzalloc(struct_size(m, pages, max), GFP_KERNEL_ACCOUNT);
+	if (!m) {
+		err = -ENOMEM;
+		module_put(mod);
+		goto out;
+	}
+	m->max = max;
+	m->as = as;
+	m->mod = mod;
+	m->start = (unsigned long)mod->mem[MOD_TEXT].base;
+	m->end = m->start + mod->mem[MOD_TEXT].size;
+	list_add(&m->of_instance, &as->modules);
+	list_add(&m->of_all, &sbm_modules);
+
+	/* Before ring 3 can use it, and for as long as the module lives */
+	err = sbm_module_ranges(mod, NULL, sbm_module_nonglobal);
+	if (!err)
+		err = sbm_module_ranges(mod, m, sbm_module_map);
+	sbm_tables_changed(as);
+out:
+	mutex_unlock(&sbm_module_lock);
+
+	return err;
+}
+
+/* The instance's tables are gone */
+void sbm_modules_put(struct arch_sbm *as)
+{
+	struct sbm_module *m, *next;
+
+	list_for_each_entry_safe(m, next, &as->modules, of_instance) {
+		mutex_lock(&sbm_module_lock);
+		list_del(&m->of_all);
+		/* From here on it can go, but not beyond the notifier */
+		module_put(m->mod);
+		mutex_unlock(&sbm_module_lock);
+
+		while (m->nr)
+			put_page(m->pages[--m->nr]);
+		kfree(m);
+	}
+}
+
+/*
+ * The module goes, and its pages back to where they came from, as they were. If an
+ * instance still has it (its init function has failed), the instance is finished.
+ */
+static int sbm_module_notify(struct notifier_block *nb, unsigned long action,
+			     void *data)
+{
+	struct module *mod = data;
+	struct sbm_module *m;
+	bool used = false;
+
+	if (action != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+
+	mutex_lock(&sbm_module_lock);
+	list_for_each_entry(m, &sbm_modules, of_all) {
+		if (m->mod != mod)
+			continue;
+		used = true;
+		m->mod = NULL;
+		WRITE_ONCE(m->as->module_gone, true);
+	}
+	if (!used)
+		sbm_module_ranges(mod, NULL, sbm_module_global);
+	mutex_unlock(&sbm_module_lock);
+
+	return NOTIFY_OK;
+}
+
+static struct notifier_block sbm_module_nb = {
+	.notifier_call = sbm_module_notify,
+};
+
+/* Not at first use: that may be in a notifier of modules */
+static int __init sbm_modules_init(void)
+{
+	return register_module_notifier(&sbm_module_nb);
+}
+core_initcall(sbm_modules_init);
