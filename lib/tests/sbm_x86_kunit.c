@@ -845,6 +845,7 @@ static void memory_is_out_of_reach(struct kunit *test)
 /*
  * Instructions
  */
+DEFINE_ATTACK(nothing, "1: nop");
 DEFINE_ATTACK(syscall, "1: syscall");
 DEFINE_ATTACK(mov_ss_syscall,
 	      "mov $" __stringify(__USER_DS) ", %eax\n"
@@ -4727,6 +4728,119 @@ static void ldt_is_out_of_reach(struct kunit *test)
 	expect_next_call_works(test);
 }
 
+/* === MSRs that a virtual machine has left === */
+
+static const u32 syscall_msrs[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+};
+
+/**
+ * struct guest_msrs - a call with a guest's values in the MSRs
+ * @worker:  Who makes it.
+ * @func:    What it calls.
+ * @planted: The guest's values.
+ * @found:   What is there after the call.
+ * @ret:     What the call returned.
+ * @fault:   How the target was stopped.
+ */
+struct guest_msrs {
+	struct worker		worker;
+	sbm_func		func;
+	u64			planted[ARRAY_SIZE(syscall_msrs)];
+	u64			found[ARRAY_SIZE(syscall_msrs)];
+	int			ret;
+	struct sbm_fault	fault;
+};
+
+/*
+ * Plays KVM, which leaves a guest's values until the task returns to user space or
+ * another task runs. No other one does: this thread has real-time priority, and with
+ * it kept short, no user's SYSCALL meets these values.
+ */
+static int guest_msrs_thread(struct worker *worker)
+{
+	u64 original[ARRAY_SIZE(syscall_msrs)];
+	struct guest_msrs *g = worker->data;
+	struct attack_args args;
+	struct sbm sbm;
+	void *inside;
+	int i, ret;
+
+	ret = sbm_init(&sbm);
+	if (ret)
+		return ret;
+	init_args(&args, 0, 0);
+	inside = SBM_COPY_INOUT(&sbm, &args, sizeof(args));
+
+	sched_set_fifo(current);
+	for (i = 0; i < ARRAY_SIZE(syscall_msrs); i++) {
+		rdmsrq(syscall_msrs[i], original[i]);
+		wrmsrq(syscall_msrs[i], g->planted[i]);
+	}
+	set_thread_flag(TIF_USER_RETURN_NOTIFY);
+
+	g->ret = sbm_exec(&sbm, g->func, inside);
+
+	clear_thread_flag(TIF_USER_RETURN_NOTIFY);
+	for (i = 0; i < ARRAY_SIZE(syscall_msrs); i++) {
+		rdmsrq(syscall_msrs[i], g->found[i]);
+		wrmsrq(syscall_msrs[i], original[i]);
+	}
+	sched_set_normal(current, 0);
+
+	if (sbm_fault(&sbm))
+		g->fault = *sbm_fault(&sbm);
+	sbm_destroy(&sbm);
+
+	return 0;
+}
+
+/*
+ * A target's SYSCALL must arrive in the kernel's entry text with the kernel's flags,
+ * and the guest's values must be there again afterwards: KVM remembers them.
+ */
+static void syscall_msrs_of_a_guest_are_not_used(struct kunit *test)
+{
+	static const sbm_func attacks[] = { attack_syscall, attack_nothing };
+	struct guest_msrs *g = kunit_kzalloc(test, sizeof(*g), GFP_KERNEL);
+	int i, k;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_NOT_NULL(test, g);
+	for (k = 0; k < ARRAY_SIZE(attacks); k++) {
+		*g = (struct guest_msrs) {
+			.worker	 = {
+				.fn	= guest_msrs_thread,
+				.data	= g,
+				.cpu	= cpumask_first(cpu_online_mask),
+			},
+			.func	 = attacks[k],
+			/* Other segments; text that ring 3 has; no flag cleared */
+			.planted = {
+				0x0033003000000000ULL,
+				(unsigned long)add_one,
+				(unsigned long)add_one,
+				0,
+			},
+		};
+		KUNIT_EXPECT_EQ(test, worker_start(&g->worker), 0);
+		if (!g->worker.task)
+			continue;
+		KUNIT_EXPECT_EQ(test, worker_finish(&g->worker), 0);
+		for (i = 0; i < ARRAY_SIZE(syscall_msrs); i++)
+			KUNIT_EXPECT_EQ(test, g->found[i], g->planted[i]);
+
+		if (attacks[k] == attack_nothing) {
+			KUNIT_EXPECT_EQ(test, g->ret, 0);
+			continue;
+		}
+		KUNIT_EXPECT_EQ(test, g->ret, -EFAULT);
+		KUNIT_EXPECT_EQ(test, g->fault.cause, SBM_CAUSE_SYSCALL);
+		KUNIT_EXPECT_EQ(test, g->fault.ip, insn_of(attack_syscall));
+	}
+	expect_next_call_works(test);
+}
+
 /* === The kernel's own traps === */
 
 /* A trap of WARN() or BUG() at @addr or just before it, 0 if there is none */
@@ -5870,6 +5984,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(no_32_bit_code_runs),
 	KUNIT_CASE(segments_of_the_thread_are_not_inside),
 	KUNIT_CASE(ldt_is_out_of_reach),
+	KUNIT_CASE(syscall_msrs_of_a_guest_are_not_used),
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),
 	KUNIT_CASE(jump_to_a_trampoline_is_a_stop),
