@@ -9,7 +9,9 @@
 
 #include <linux/cpufeature.h>
 #include <linux/entry-common.h>
+#include <linux/ftrace.h>
 #include <linux/instrumentation.h>
+#include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/memory.h>
 #include <linux/panic.h>
@@ -77,6 +79,7 @@ struct sbm_task_state {
 	bool	has_tls;
 	u64	star, lstar, cstar, syscall_mask;
 	bool	has_syscall_msrs;
+	u64	rtit_ctl;
 };
 
 /* The task's segments in the GDT, for 32-bit code. Interrupts off. */
@@ -143,6 +146,18 @@ static void sbm_task_save(struct sbm_task_state *ts)
 		sbm_count_many(SBM_COUNT_MSR, 8);
 	}
 
+	/*
+	 * Intel PT can be filtered by ring, not by address: who may trace the task in
+	 * ring 3 would get addresses of kernel text, and the way the target takes.
+	 */
+	ts->rtit_ctl = 0;
+	if (cpu_feature_enabled(X86_FEATURE_INTEL_PT)) {
+		rdmsrq(MSR_IA32_RTIT_CTL, ts->rtit_ctl);
+		sbm_count(SBM_COUNT_MSR);
+		if (ts->rtit_ctl & RTIT_CTL_TRACEEN)
+			wrmsrq(MSR_IA32_RTIT_CTL, 0);
+	}
+
 #ifdef CONFIG_X86_IOPL_IOPERM
 	/* A task with ioperm() or iopl() has ports open; exit to user mode restores */
 	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
@@ -156,6 +171,15 @@ static void sbm_task_save(struct sbm_task_state *ts)
  */
 static void sbm_task_restore(const struct sbm_task_state *ts)
 {
+	if (unlikely(ts->rtit_ctl & RTIT_CTL_TRACEEN)) {
+		u64 ctl;
+
+		/* An NMI of the stay may have been about a full buffer: leave that */
+		rdmsrq(MSR_IA32_RTIT_CTL, ctl);
+		if (!ctl)
+			wrmsrq(MSR_IA32_RTIT_CTL, ts->rtit_ctl);
+	}
+
 	if (unlikely(ts->has_syscall_msrs)) {
 		wrmsrq(MSR_STAR, ts->star);
 		wrmsrq(MSR_LSTAR, ts->lstar);
@@ -267,12 +291,17 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 
 	sbm_count(SBM_COUNT_STAY);
 	sbm_phase(SBM_PHASE_ENTER);
+	/* A stay has interrupts on, whatever this function has: as for a guest of KVM */
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
 	instrumentation_end();
 
 	/* No data breakpoint may hit in the window, or in the target */
 	dr7 = local_db_save();
 
+	lockdep_hardirqs_on(CALLER_ADDR0);
 	ev->exit = sbm_switch(state, &host);
+	lockdep_hardirqs_off(CALLER_ADDR0);
 
 	/*
 	 * Before anything can fault: the address, and in a KVM guest the word that
@@ -317,6 +346,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	local_db_restore(dr7);
 
 	instrumentation_begin();
+	trace_hardirqs_off_finish();
 	sbm_phase(SBM_PHASE_LEFT);
 	if (IS_ENABLED(CONFIG_SBM_KUNIT_TEST) && nr_nmi)
 		sbm_test_note_nmi(sbm_gate(smp_processor_id()));
