@@ -4728,6 +4728,30 @@ static void ldt_is_out_of_reach(struct kunit *test)
 	expect_next_call_works(test);
 }
 
+/*
+ * An event from ring 3 leaves SS null, and on AMD processors SYSRET would pass that on
+ * to user space. An interrupt after the call may change it again, but not each time.
+ */
+static void stack_selector_is_the_kernels_afterwards(struct kunit *test)
+{
+	const int rounds = 100;
+	int value = 41, good = 0, i;
+	struct sbm sbm;
+	void *inside;
+	u16 ss;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	inside = SBM_COPY_IN(&sbm, &value, sizeof(value));
+	for (i = 0; i < rounds; i++) {
+		KUNIT_EXPECT_EQ(test, 42, sbm_exec(&sbm, add_one, inside));
+		savesegment(ss, ss);
+		good += ss == __KERNEL_DS;
+	}
+	KUNIT_EXPECT_GT(test, good, rounds / 2);
+	sbm_destroy(&sbm);
+}
+
 /* === MSRs that a virtual machine has left === */
 
 static const u32 syscall_msrs[] = {
@@ -5984,6 +6008,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(no_32_bit_code_runs),
 	KUNIT_CASE(segments_of_the_thread_are_not_inside),
 	KUNIT_CASE(ldt_is_out_of_reach),
+	KUNIT_CASE(stack_selector_is_the_kernels_afterwards),
 	KUNIT_CASE(syscall_msrs_of_a_guest_are_not_used),
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),
