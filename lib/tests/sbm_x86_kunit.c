@@ -680,7 +680,8 @@ static unsigned long vmalloc_area(const struct arena *a)
 
 static unsigned long module_area(const struct arena *a)
 {
-	return MODULES_VADDR;
+	/* Thunks of the image are at its other end */
+	return MODULES_END - PAGE_SIZE;
 }
 
 static unsigned long vsyscall_page(const struct arena *a)

@@ -85,7 +85,8 @@ boot()
 		args+=(--module "$(basename "$m" .ko)")
 	done
 	say "      booting: $name"
-	sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
+	sbm_again_if_lost "$log" \
+		sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
 		"$kernel" "$@" || rc=$?
 	[ "$rc" -eq 0 ] || echo "sbm-test: QEMU ended with status $rc" >> "$log"
 	judge "$name" "$log" --task "${args[@]}"

@@ -69,6 +69,11 @@
 #			boot; first serial port (console) to LOG, second one to
 #			LOG.user.  CPU: intel, amd, or what -cpu takes.  Status
 #			124: stopped after SECONDS (default 300)
+#   sbm_again_if_lost LOG COMMAND...
+#			run a command that boots, and run it again if the emulator spoilt
+#			it: with several CPUs, QEMU's TCG can lose a write to code that
+#			another CPU translates at that moment.  Now and then this hits
+#			the kernel while it patches itself at boot
 #   sbm_verdict LOG [ARG...]	judge a log: see verdict.py --help
 #
 # Settings from outside: XDG_CACHE_HOME, SBM_JOBS (processors to use),
@@ -836,6 +841,27 @@ sbm_qemu()
 		-append "console=ttyS0 panic=-1 printk.devkmsg=on $append" \
 		"$@" </dev/null 2>&1 | cat > "$log" || rc=${PIPESTATUS[0]}
 	[ "$rc" -ne 124 ] || echo "sbm-test: stopped after $t seconds" >> "$log"
+	return "$rc"
+}
+
+# The kernel of LOG died of a breakpoint of its own, before the first test.
+sbm_lost_write()
+{
+	grep -qE 'int3: 0000 \[#' "$1" && ! grep -q 'KTAP version' "$1"
+}
+
+sbm_again_if_lost()
+{
+	local log=$1 n rc
+	shift
+
+	for n in 1 2 3; do
+		rc=0
+		"$@" || rc=$?
+		sbm_lost_write "$log" || break
+		say "      the emulator lost a write to the kernel's code (log: $log.$n)"
+		cp "$log" "$log.$n"
+	done
 	return "$rc"
 }
 
