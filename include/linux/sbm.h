@@ -126,6 +126,17 @@ struct sbm_fault {
 #define SBM_ATTR_WEAK		0x0001
 
 /**
+ * define SBM_ATTR_IBPB - keep branch predictions of other instances away
+ *
+ * An indirect branch prediction barrier precedes each stay on a CPU where the last
+ * one was another instance's. It takes some thousand cycles. Takes strong isolation
+ * and a processor that has the barrier.
+ */
+#define SBM_ATTR_IBPB		0x0002
+
+#define __SBM_ATTR_ALL		(SBM_ATTR_WEAK | SBM_ATTR_IBPB)
+
+/**
  * struct sbm_attr - what an instance needs
  * @min_isolation: The least isolation that the caller accepts.
  *		   %SBM_ISOLATION_NONE leaves the choice to the system.
@@ -250,7 +261,8 @@ int sbm_init(struct sbm *sbm);
  * Return:
  * * 0			- success
  * * -EINVAL		- as sbm_init(); or a value in @attr is not valid
- * * -EOPNOTSUPP	- less than &sbm_attr.min_isolation is available
+ * * -EOPNOTSUPP	- less than &sbm_attr.min_isolation is available, or not what
+ *   a flag asks for
  * * -ENOMEM		- out of memory
  */
 int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);
@@ -365,12 +377,12 @@ static inline int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 		return -EINVAL;
 
 	sbm->instance = NULL;
-	if (attr && ((attr->flags & ~SBM_ATTR_WEAK) ||
+	if (attr && ((attr->flags & ~__SBM_ATTR_ALL) ||
 		     attr->min_isolation > SBM_ISOLATION_STRONG ||
 		     attr->stack_size > SBM_MAX_STACK_SIZE))
 		sbm->error = -EINVAL;
 	else if (attr && (attr->min_isolation > SBM_ISOLATION_NONE ||
-			  (attr->flags & SBM_ATTR_WEAK)))
+			  attr->flags))
 		sbm->error = -EOPNOTSUPP;
 	else
 		sbm->error = 0;

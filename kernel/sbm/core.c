@@ -117,7 +117,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	struct sbm_instance *inst;
 	size_t stack_size;
 
-	if ((attr->flags & ~SBM_ATTR_WEAK) ||
+	if ((attr->flags & ~__SBM_ATTR_ALL) ||
 	    attr->min_isolation > SBM_ISOLATION_STRONG ||
 	    attr->stack_size > SBM_MAX_STACK_SIZE)
 		return ERR_PTR(-EINVAL);
@@ -133,14 +133,17 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	if (attr->flags & SBM_ATTR_WEAK)
 		inst->isolation = min(inst->isolation, SBM_ISOLATION_WEAK);
 
-	if (inst->isolation < attr->min_isolation) {
+	if (inst->isolation < attr->min_isolation ||
+	    (inst->isolation < SBM_ISOLATION_STRONG &&
+	     (attr->flags & SBM_ATTR_IBPB))) {
 		kfree(inst);
 		return ERR_PTR(-EOPNOTSUPP);
 	}
 
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
 		stack_size = attr->stack_size ?: SBM_DEFAULT_STACK_SIZE;
-		inst->arch = arch_sbm_create(PAGE_ALIGN(stack_size));
+		inst->arch = arch_sbm_create(PAGE_ALIGN(stack_size),
+					     attr->flags & SBM_ATTR_IBPB);
 		if (IS_ERR(inst->arch)) {
 			int err = PTR_ERR(inst->arch);
 

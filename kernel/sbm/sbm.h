@@ -203,10 +203,12 @@ const char *arch_sbm_available(void);
 /**
  * arch_sbm_create() - set up page tables and stack
  * @stack_size: Size of the stack in bytes, whole pages.
+ * @ibpb:	See %SBM_ATTR_IBPB.
  *
- * Return: the state; ERR_PTR(-ENOMEM).
+ * Return: the state; ERR_PTR(-ENOMEM); ERR_PTR(-EOPNOTSUPP) if there is no such
+ * barrier.
  */
-struct arch_sbm *arch_sbm_create(size_t stack_size);
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb);
 
 /**
  * arch_sbm_destroy() - free all that arch_sbm_create() and arch_sbm_map() took
@@ -281,7 +283,7 @@ static inline const char *arch_sbm_available(void)
 	return "this architecture or configuration has no support for it";
 }
 
-static inline struct arch_sbm *arch_sbm_create(size_t stack_size)
+static inline struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
 {
 	return ERR_PTR(-EOPNOTSUPP);
 }

@@ -786,6 +786,17 @@ static void calls_with_interrupts_off_are_refused(struct kunit *test)
 	sbm_destroy(&sbm);
 }
 
+/* Where there is no world switch there is nothing to put a barrier into */
+static void barrier_takes_strong_isolation(struct kunit *test)
+{
+	const struct sbm_attr attr = { .flags = SBM_ATTR_WEAK | SBM_ATTR_IBPB, };
+	struct sbm sbm;
+
+	KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &attr), -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -EOPNOTSUPP);
+	sbm_destroy(&sbm);
+}
+
 static void invalid_attributes_are_refused(struct kunit *test)
 {
 	static const struct sbm_attr bad[] = {
@@ -1510,6 +1521,7 @@ static struct kunit_case sbm_cases[] = {
 	KUNIT_CASE(use_after_destroy_is_refused),
 	KUNIT_CASE(failed_buffer_prevents_the_call),
 	KUNIT_CASE(calls_with_interrupts_off_are_refused),
+	KUNIT_CASE(barrier_takes_strong_isolation),
 	KUNIT_CASE(invalid_attributes_are_refused),
 	KUNIT_CASE(isolation_is_what_was_asked_for),
 	KUNIT_CASE(weak_isolation_copies_buffers_too),

@@ -4753,6 +4753,51 @@ static void stack_selector_is_the_kernels_afterwards(struct kunit *test)
 	sbm_destroy(&sbm);
 }
 
+/* === Branch predictions === */
+
+/*
+ * Before each stay that follows another instance's on that CPU, and no other. That
+ * the barrier does what it should is the processor's business.
+ */
+static void branch_barrier_parts_instances(struct kunit *test)
+{
+	const struct sbm_attr attr = {
+		.min_isolation	= SBM_ISOLATION_STRONG,
+		.flags		= SBM_ATTR_IBPB,
+	};
+	/* With one, with one, without */
+	static const u8 order[] = { 0, 0, 1, 0, 2, 2, 1, 1, 0 };
+	const unsigned int want[] = { 3, 2, 0 };
+	struct sbm sbm[3];
+	int i, value = 41;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (!boot_cpu_has(X86_FEATURE_IBPB)) {
+		KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm[0], &attr), -EOPNOTSUPP);
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm[0]), -EOPNOTSUPP);
+		kunit_skip(test, "this processor has no such barrier, asking for it is refused");
+	}
+
+	pin_test(test, true);
+	for (i = 0; i < ARRAY_SIZE(sbm); i++)
+		KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm[i], i < 2 ? &attr : NULL), 0);
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		struct sbm *s = &sbm[order[i]];
+
+		KUNIT_EXPECT_EQ(test, 42,
+				sbm_exec(s, add_one,
+					 SBM_COPY_IN(s, &value, sizeof(value))));
+	}
+	/* Others may have run in between, on a machine that is in use */
+	for (i = 0; i < ARRAY_SIZE(sbm); i++) {
+		KUNIT_EXPECT_GE(test, x86_sbm_test_barriers(&sbm[i]), want[i]);
+		if (i == 2)
+			KUNIT_EXPECT_EQ(test, x86_sbm_test_barriers(&sbm[i]), 0);
+		sbm_destroy(&sbm[i]);
+	}
+	pin_test(test, false);
+}
+
 /* === MSRs that a virtual machine has left === */
 
 static const u32 syscall_msrs[] = {
@@ -6010,6 +6055,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(segments_of_the_thread_are_not_inside),
 	KUNIT_CASE(ldt_is_out_of_reach),
 	KUNIT_CASE(stack_selector_is_the_kernels_afterwards),
+	KUNIT_CASE(branch_barrier_parts_instances),
 	KUNIT_CASE(syscall_msrs_of_a_guest_are_not_used),
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),

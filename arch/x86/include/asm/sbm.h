@@ -146,6 +146,9 @@ void x86_sbm_test_reset_nmis(void);
  */
 unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
 
+/* Branch prediction barriers that the instance has had, see SBM_ATTR_IBPB */
+unsigned int x86_sbm_test_barriers(const struct sbm *sbm);
+
 /* Page-table pages of the instance */
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);
 

@@ -179,6 +179,13 @@ unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max)
 	return 0;
 }
 
+unsigned int x86_sbm_test_barriers(const struct sbm *sbm)
+{
+	const struct arch_sbm *as = sbm_arch(sbm);
+
+	return as ? as->nr_ibpb : 0;
+}
+
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm)
 {
 	const struct arch_sbm *as = sbm_arch(sbm);

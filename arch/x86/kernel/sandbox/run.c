@@ -15,6 +15,7 @@
 #include <linux/kernel.h>
 #include <linux/memory.h>
 #include <linux/panic.h>
+#include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -241,6 +242,23 @@ static void sbm_fpu_begin(void)
 	}
 }
 
+/* Whose stay was the last one on this CPU */
+static DEFINE_PER_CPU(u64, sbm_last_id);
+
+/* What another instance has taught the branch predictors goes, where that is wanted */
+static void sbm_predict_nothing(struct arch_sbm *as)
+{
+	if (__this_cpu_read(sbm_last_id) == as->id)
+		return;
+
+	__this_cpu_write(sbm_last_id, as->id);
+	if (as->ibpb) {
+		wrmsrq(MSR_IA32_PRED_CMD, PRED_CMD_IBPB);
+		sbm_count(SBM_COUNT_MSR);
+		as->nr_ibpb++;
+	}
+}
+
 /*
  * One stay: from the kernel to the target and back. Interrupts are off before and
  * after. From the return of sbm_switch() until pending NMIs are delivered, no
@@ -263,6 +281,7 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 
 	sbm_task_save(&ts);
 	sbm_fpu_begin();
+	sbm_predict_nothing(as);
 
 	/*
 	 * Read at each entry: the kernel changes both under its own rules. CR3 is

@@ -77,6 +77,8 @@ struct sbm_tlb {
  *		by the tables themselves, buffers belong to the generic part.
  * @nr_own:	Number of pages in @own.
  * @regs:	Registers of the target, while it is not running.
+ * @ibpb:	Branch predictions of other instances are kept away.
+ * @nr_ibpb:	How often that was done, for the tests.
  * @modules:	Modules whose text and constants it maps.
  * @module_gone: One of them was freed although the instance holds it: nothing may
  *		run in the instance any more.
@@ -93,6 +95,8 @@ struct arch_sbm {
 	struct page	**own;
 	unsigned int	nr_own;
 	struct pt_regs	regs;
+	bool		ibpb;
+	unsigned int	nr_ibpb;
 	struct list_head modules;
 	bool		module_gone;
 };

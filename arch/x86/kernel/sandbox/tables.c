@@ -26,6 +26,7 @@
  */
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/cpufeature.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -571,7 +572,7 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 	return 0;
 }
 
-struct arch_sbm *arch_sbm_create(size_t stack_size)
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
 {
 	static atomic64_t last_id;
 	/* The shadow has one page per hot variable at most */
@@ -580,12 +581,16 @@ struct arch_sbm *arch_sbm_create(size_t stack_size)
 	struct page *page;
 	int err = -ENOMEM;
 
+	if (ibpb && !cpu_feature_enabled(X86_FEATURE_IBPB))
+		return ERR_PTR(-EOPNOTSUPP);
+
 	sbm_count(SBM_COUNT_ALLOC);
 	as = kzalloc(sizeof(*as), GFP_KERNEL_ACCOUNT);
 	if (!as)
 		return ERR_PTR(-ENOMEM);
 
 	INIT_LIST_HEAD(&as->modules);
+	as->ibpb = ibpb;
 	sbm_count(SBM_COUNT_ALLOC);
 	as->own = kcalloc(max_own, sizeof(*as->own), GFP_KERNEL_ACCOUNT);
 	page = sbm_alloc_page();
