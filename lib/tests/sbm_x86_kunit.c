@@ -5250,7 +5250,7 @@ static int flip_key(struct flips *flips, struct worker *worker, bool on)
  */
 static void static_key_can_be_flipped_during_a_stay(struct kunit *test)
 {
-	const int rounds = 200, max_restarts = 5;
+	const int rounds = 200, max_restarts = rounds / 4;
 	struct flips *flips = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
 	struct worker worker = {
 		.fn	= watch_static_key_thread,
