@@ -20,7 +20,10 @@ void sbm_debugfs_count_stop(void);
 void sbm_debugfs_add(struct sbm_instance *inst);
 void sbm_debugfs_remove(struct sbm_instance *inst);
 
-/* Around each change of the tables and of the list of buffers between them */
+/*
+ * Around each change of the list of buffers, and of the tables that goes with it,
+ * between them. A module's tables are added without: see ptdump.c
+ */
 void sbm_debugfs_lock(struct sbm_instance *inst);
 void sbm_debugfs_unlock(struct sbm_instance *inst);
 

@@ -450,6 +450,7 @@ static bool is_global(const void *p)
 
 /* Pages that were a module's before are not global in the direct map any more */
 static bool alias_was_global;
+static bool text_was_global;
 
 static const void *alias_of_constants(void)
 {
@@ -457,9 +458,10 @@ static const void *alias_of_constants(void)
 }
 
 /* Before the first call */
-static int look_at_alias(struct kunit_suite *suite)
+static int look_at_mappings(struct kunit_suite *suite)
 {
 	alias_was_global = is_global(alias_of_constants());
+	text_was_global = is_global(value_of_build);
 
 	return 0;
 }
@@ -480,6 +482,8 @@ static void mapped_module_is_not_global(struct kunit *test)
 	struct sbm sbm;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	/* As the one has left it that was here before, and all others */
+	KUNIT_EXPECT_EQ(test, text_was_global, normal);
 	open_module(test, &sbm);
 	expect_not_global(test, MOD_TEXT);
 	expect_not_global(test, MOD_RODATA);
@@ -552,7 +556,7 @@ static struct kunit_case sbm_module_cases[] = {
 
 static struct kunit_suite sbm_module_suite = {
 	.name = SBM_MODULE_SUITE,
-	.suite_init = look_at_alias,
+	.suite_init = look_at_mappings,
 	.test_cases = sbm_module_cases,
 };
 

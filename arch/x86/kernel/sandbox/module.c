@@ -12,8 +12,9 @@
  * entries, these are split. The direct map's alias is no concern: no sandbox maps
  * it.
  *
- * A module whose init function fails is freed whoever holds it. Instances hold
- * its pages, too, so that they see nothing else there, and are finished.
+ * A module whose init function fails is freed whoever holds it. Nothing is entered
+ * any more in instances that have it. They hold its pages, too; where memory for
+ * text comes from a cache, another module may get these all the same.
  */
 #include <linux/array_size.h>
 #include <linux/err.h>
@@ -27,6 +28,7 @@
 #include <linux/pfn.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include <asm/alternative.h>
 
@@ -57,9 +59,12 @@ struct sbm_module {
 	struct page		*pages[] __counted_by(max);
 };
 
-/* Protects the list, the global bits of modules, and &sbm_module.mod */
+/* Protects the lists, the global bits of modules, and &sbm_module.mod */
 static DEFINE_MUTEX(sbm_module_lock);
 static LIST_HEAD(sbm_modules);
+
+/* Modules that were global and are not any more, by the address of struct module */
+static DEFINE_XARRAY(sbm_changed_modules);
 
 /* What sandboxes map of a module, but thunks; each is whole pages of its own */
 static const enum mod_mem_type sbm_module_types[] = { MOD_TEXT, MOD_RODATA };
@@ -217,18 +222,24 @@ static struct module *sbm_module_get(unsigned long addr, const char **reason)
  */
 int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
 {
+	unsigned long global = 0;
 	struct sbm_module *m;
 	unsigned int max = 0;
 	struct module *mod;
 	int err;
 
-	mod = sbm_module_get(addr, reason);
-	if (!mod)
-		return -EOPNOTSUPP;
-
+	/*
+	 * Under the lock: either the module's state says that it goes, or the
+	 * notifier will see that the instance has it.
+	 */
 	mutex_lock(&sbm_module_lock);
+	mod = sbm_module_get(addr, reason);
+	if (!mod) {
+		err = -EOPNOTSUPP;
+		goto out;
+	}
 	sbm_module_ranges(mod, &max, sbm_module_count_pages);
-	m = kzalloc(struct_size(m, pages, max), GFP_KERNEL_ACCOUNT);
+	m = kvzalloc(struct_size(m, pages, max), GFP_KERNEL_ACCOUNT);
 	if (!m) {
 		err = -ENOMEM;
 		module_put(mod);
@@ -243,7 +254,13 @@ int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
 	list_add(&m->of_all, &sbm_modules);
 
 	/* Before ring 3 can use it, and for as long as the module lives */
-	err = sbm_module_ranges(mod, NULL, sbm_module_nonglobal);
+	sbm_module_ranges(mod, &global, sbm_module_count_global);
+	err = 0;
+	if (global)
+		err = xa_err(xa_store(&sbm_changed_modules, (unsigned long)mod,
+				      xa_mk_value(1), GFP_KERNEL));
+	if (!err)
+		err = sbm_module_ranges(mod, NULL, sbm_module_nonglobal);
 	if (!err)
 		err = sbm_module_ranges(mod, m, sbm_module_map);
 	sbm_tables_changed(as);
@@ -267,7 +284,7 @@ void sbm_modules_put(struct arch_sbm *as)
 
 		while (m->nr)
 			put_page(m->pages[--m->nr]);
-		kfree(m);
+		kvfree(m);
 	}
 }
 
@@ -293,7 +310,7 @@ static int sbm_module_notify(struct notifier_block *nb, unsigned long action,
 		m->mod = NULL;
 		WRITE_ONCE(m->as->module_gone, true);
 	}
-	if (!used)
+	if (xa_erase(&sbm_changed_modules, (unsigned long)mod) && !used)
 		sbm_module_ranges(mod, NULL, sbm_module_global);
 	mutex_unlock(&sbm_module_lock);
 

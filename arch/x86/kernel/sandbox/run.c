@@ -20,6 +20,7 @@
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/thread_info.h>
+#include <linux/uaccess.h>
 
 #include <asm/debugreg.h>
 #include <asm/desc.h>
@@ -80,7 +81,6 @@ struct sbm_task_state {
 	bool	has_tls;
 	u64	star, lstar, cstar, syscall_mask;
 	bool	has_syscall_msrs;
-	u64	rtit_ctl;
 };
 
 /* The task's segments in the GDT, for 32-bit code. Interrupts off. */
@@ -147,18 +147,6 @@ static void sbm_task_save(struct sbm_task_state *ts)
 		sbm_count_many(SBM_COUNT_MSR, 8);
 	}
 
-	/*
-	 * Intel PT can be filtered by ring, not by address: who may trace the task in
-	 * ring 3 would get addresses of kernel text, and the way the target takes.
-	 */
-	ts->rtit_ctl = 0;
-	if (cpu_feature_enabled(X86_FEATURE_INTEL_PT)) {
-		rdmsrq(MSR_IA32_RTIT_CTL, ts->rtit_ctl);
-		sbm_count(SBM_COUNT_MSR);
-		if (ts->rtit_ctl & RTIT_CTL_TRACEEN)
-			wrmsrq(MSR_IA32_RTIT_CTL, 0);
-	}
-
 #ifdef CONFIG_X86_IOPL_IOPERM
 	/* A task with ioperm() or iopl() has ports open; exit to user mode restores */
 	if (unlikely(test_thread_flag(TIF_IO_BITMAP)))
@@ -172,15 +160,6 @@ static void sbm_task_save(struct sbm_task_state *ts)
  */
 static void sbm_task_restore(const struct sbm_task_state *ts)
 {
-	if (unlikely(ts->rtit_ctl & RTIT_CTL_TRACEEN)) {
-		u64 ctl;
-
-		/* An NMI of the stay may have been about a full buffer: leave that */
-		rdmsrq(MSR_IA32_RTIT_CTL, ctl);
-		if (!ctl)
-			wrmsrq(MSR_IA32_RTIT_CTL, ts->rtit_ctl);
-	}
-
 	if (unlikely(ts->has_syscall_msrs)) {
 		wrmsrq(MSR_STAR, ts->star);
 		wrmsrq(MSR_LSTAR, ts->lstar);
@@ -441,9 +420,9 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
 }
 
 /*
- * INT3 in text of the kernel or a module: put there by the kernel's own text patching, by a
- * probe, or by the compiler. With all gates closed to ring 3 it is a #GP that
- * names the vector.
+ * INT3 in text of the kernel or a module: put there by the kernel's own text
+ * patching, by a probe, or by the compiler. With all gates closed to ring 3 it is a
+ * #GP that names the vector.
  *
  * Text patching holds text_mutex while an INT3 stands in for an instruction. Once
  * it is ours, an INT3 that is still there is there to stay. Never emulate: that
@@ -453,13 +432,17 @@ static int sbm_int3(struct sbm_instance *inst, unsigned int *retries)
 {
 	unsigned long ip = inst->arch->regs.ip;
 	u8 insn;
+	int err;
 
 	if (!sbm_is_text(inst->arch, ip))
 		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 
+	/* A module whose init function has failed is gone all the same */
 	mutex_lock(&text_mutex);
-	insn = READ_ONCE(*(u8 *)ip);
+	err = copy_from_kernel_nofault(&insn, (void *)ip, sizeof(insn));
 	mutex_unlock(&text_mutex);
+	if (err)
+		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 
 	if (insn == INT3_INSN_OPCODE)
 		return sbm_stop(inst, SBM_CAUSE_PROBE, -EFAULT);
@@ -617,6 +600,13 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			inst->fault.ip = regs->ip;
 			inst->fault.sp = regs->sp;
 			return sbm_stop(inst, SBM_CAUSE_SEGMENT, -EFAULT);
+		}
+
+		/* The module that it runs in has been freed under its feet */
+		if (unlikely(READ_ONCE(as->module_gone))) {
+			inst->fault.ip = regs->ip;
+			inst->fault.sp = regs->sp;
+			return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 		}
 
 		if (sbm_prepare_entry())

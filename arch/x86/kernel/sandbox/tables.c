@@ -728,19 +728,27 @@ int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reaso
 bool arch_sbm_may_map(unsigned long addr, bool write)
 {
 	unsigned int level;
-	pte_t *pte = lookup_address(addr, &level);
+	u64 val = 0;
+	pte_t *pte;
 
-	if (!pte || !(pte_val(*pte) & _PAGE_PRESENT))
+	/* As in sbm_kernel_frame() */
+	mmap_read_lock(&init_mm);
+	pte = lookup_address(addr, &level);
+	if (pte)
+		val = pte_val(READ_ONCE(*pte));
+	mmap_read_unlock(&init_mm);
+
+	if (!(val & _PAGE_PRESENT))
 		return false;
 
 	/*
 	 * The sandbox maps everything write-back and encrypted. Two mappings of one
 	 * page must not differ in that.
 	 */
-	if ((pte_val(*pte) & (_PAGE_PWT | _PAGE_PCD)) ||
-	    (pte_val(*pte) & (level == PG_LEVEL_4K ? _PAGE_PAT : _PAGE_PAT_LARGE)) ||
-	    (sme_me_mask && !(pte_val(*pte) & sme_me_mask)))
+	if ((val & (_PAGE_PWT | _PAGE_PCD)) ||
+	    (val & (level == PG_LEVEL_4K ? _PAGE_PAT : _PAGE_PAT_LARGE)) ||
+	    (sme_me_mask && !(val & sme_me_mask)))
 		return false;
 
-	return !write || (pte_val(*pte) & _PAGE_RW);
+	return !write || (val & _PAGE_RW);
 }

@@ -277,7 +277,7 @@ int sbm_range_nonglobal(unsigned long addr, unsigned int nr)
 	return sbm_range_count_global(addr, nr * PAGE_SIZE) ? -EINVAL : 0;
 }
 
-/* And back; changes nothing if they were never non-global, or with PTI */
+/* And back: only for what was global before, which with PTI nothing is */
 void sbm_range_global(unsigned long addr, unsigned int nr)
 {
 	if (set_memory_global_noalias(addr, nr))
