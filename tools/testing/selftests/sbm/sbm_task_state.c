@@ -381,6 +381,18 @@ static void test_bases_and_selectors(void)
 	}
 }
 
+/* An event before the debug exception drops the trap flag, as documented */
+static void call_trapped(unsigned long flags)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		call(SBM_TASK_FLAGS, flags);
+		if (report.ret)
+			break;
+	}
+}
+
 static void test_flags(void)
 {
 	const unsigned long some = FLAG_AC | FLAG_ID | FLAG_DF | FLAG_CF | FLAG_NT;
@@ -396,9 +408,9 @@ static void test_flags(void)
 	call_in(&c, SBM_TASK_FLAGS, some);
 	expect_return();
 	EXPECT((report.result & some) == some, "%lx", (long)report.result);
-	call_in(&c, SBM_TASK_FLAGS, FLAG_TF);
+	call_trapped(FLAG_TF);
 	expect_stop(BIT(CAUSE_DEBUG));
-	call_in(&c, SBM_TASK_FLAGS, FLAG_TF | FLAG_NT | FLAG_AC);
+	call_trapped(FLAG_TF | FLAG_NT | FLAG_AC);
 	expect_stop(BIT(CAUSE_DEBUG));
 }
 
@@ -992,7 +1004,7 @@ static void stepped(struct stepped *s, int how)
 	if (!pid) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
-		call(SBM_TASK_FLAGS, FLAG_TF);
+		call_trapped(FLAG_TF);
 		s->failed = case_failed || report.cause != CAUSE_DEBUG;
 		s->block_step = report.block_step;
 		s->done = 1;
