@@ -179,6 +179,12 @@ static struct context plain_context(void)
 	return c;
 }
 
+/* A null selector loses its low bits when an interrupt returns to ring 3 */
+static bool same_selector(uint64_t found, uint64_t wanted)
+{
+	return found == wanted || (found == 0 && wanted < 4);
+}
+
 static void expect_same_context(const struct context *c)
 {
 	static const uint64_t marks[] = {
@@ -203,10 +209,10 @@ static void expect_same_context(const struct context *c)
 	       (long)c->new_flags, (long)c->flags);
 	EXPECT(c->new_fs_base == c->fs_base, "%lx", (long)c->new_fs_base);
 	EXPECT(c->new_gs_base == c->gs_base, "%lx", (long)c->new_gs_base);
-	EXPECT(c->new_ds == c->ds, "%lx", (long)c->new_ds);
-	EXPECT(c->new_es == c->es, "%lx", (long)c->new_es);
-	EXPECT(c->new_fs == c->fs, "%lx", (long)c->new_fs);
-	EXPECT(c->new_gs == c->gs, "%lx", (long)c->new_gs);
+	EXPECT(same_selector(c->new_ds, c->ds), "%lx", (long)c->new_ds);
+	EXPECT(same_selector(c->new_es, c->es), "%lx", (long)c->new_es);
+	EXPECT(same_selector(c->new_fs, c->fs), "%lx", (long)c->new_fs);
+	EXPECT(same_selector(c->new_gs, c->gs), "%lx", (long)c->new_gs);
 	EXPECT(c->new_ss == USER_DS, "%lx", (long)c->new_ss);
 	EXPECT(c->new_cs == USER_CS, "%lx", (long)c->new_cs);
 	if (c->has_pkru)
