@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
+#include <linux/utsname.h>
 #include <linux/vmalloc.h>
 
 #include <asm/sbm.h>
@@ -221,7 +222,7 @@ static const struct place places[] = {
 	{ "struct module", THIS_MODULE, },
 	{ "text of the module", value_of_build, .readable = true, },
 	{ "constants of the module", constants, .readable = true, },
-	{ "data of the image", &init_task, },
+	{ "data of the image", init_uts_ns.name.release, },
 	{ "kmalloc() memory", NULL, },
 };
 
