@@ -98,8 +98,10 @@ def task_says(user, strong, complaints):
     return piece
 
 
-def kunit_says(kunit, lines):
+def kunit_says(kunit, lines, may_skip):
     """The kernel's own opinion: None if content, else its last words.
+
+    It is not content with a suite of which all is skipped.  With @may_skip, we are.
 
     kunit.py wants "# Subtest" right behind "KTAP version", and counts a suite as
     crashed if a message of the kernel stands between the two.  The messages are
@@ -118,7 +120,10 @@ def kunit_says(kunit, lines):
     if done.returncode == 0:
         return None
     words = [w for w in done.stdout.splitlines() if w.strip()]
-    return clean(words[-1]) if words else 'no word'
+    said = clean(words[-1]) if words else 'no word'
+    if may_skip and re.search(r'Ran (\d+) tests: skipped: \1$', said):
+        return None
+    return said
 
 
 def main():
@@ -132,6 +137,8 @@ def main():
                       help='a suite that must have run, in each part')
     args.add_argument('--module', action='append', default=[], metavar='NAME',
                       help='a module that must have been loaded and removed')
+    args.add_argument('--refused', action='append', default=[], metavar='NAME',
+                      help='a module that must have refused to be loaded')
     args.add_argument('--no-user', action='store_true',
                       help='there is no run from user space in this log')
     args.add_argument('--no-boot', action='store_true',
@@ -155,6 +162,7 @@ def main():
 
     complaints = []
     parts = []
+    strong = any('sbm: strong isolation is available' in line for line in log)
 
     # The part before user space: only that counts as the run at boot.
     at = [i for i, line in enumerate(log) if 'sbm-test: user space' in line]
@@ -178,7 +186,6 @@ def main():
             complaints.append('the results from user space are cut short')
         parts.append(('user space', [p for p in pieces if p]))
 
-        strong = any('sbm: strong isolation is available' in line for line in log)
         piece = task_says(user, strong, complaints)
         if piece is not None:
             parts.append(('task state', [piece]))
@@ -190,7 +197,7 @@ def main():
         for piece in pieces:
             totals.parse(piece)
             if opt.kunit and any('KTAP version 1' in line for line in piece):
-                words = kunit_says(opt.kunit, piece)
+                words = kunit_says(opt.kunit, piece, not strong)
                 if words:
                     complaints.append(f'kunit.py on the run in {part}: {words}'
                                       if part != 'boot' else
@@ -229,6 +236,9 @@ def main():
         for what in ('loaded', 'removed'):
             if not any(line.endswith(f'sbm-test: module {what} {name}') for line in log):
                 complaints.append(f'module {name} was not {what}')
+    for name in opt.refused:
+        if not any(line.endswith(f'sbm-test: module refused {name}') for line in log):
+            complaints.append(f'module {name} was not refused')
     if opt.nmis:
         # Tests send NMIs of their own, which are claimed; the monitor's are not.
         nmis = sum('NMI received for unknown reason' in line for line in (log[at[0]:] if at else []))
