@@ -108,9 +108,11 @@ static unsigned long sbm_walk_all(bool clear)
 {
 	unsigned long count = sbm_walk_image(swapper_pg_dir, clear);
 
+#ifdef CONFIG_MITIGATION_PAGE_TABLE_ISOLATION
 	/* Lower levels of the kernel half are shared by all processes */
 	if (boot_cpu_has(X86_FEATURE_PTI))
 		count += sbm_walk_image(kernel_to_user_pgdp(swapper_pg_dir), clear);
+#endif
 
 	return count;
 }
