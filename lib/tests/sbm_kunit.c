@@ -1043,6 +1043,8 @@ static void scheduling_points_run_inside(struct kunit *test)
 
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
 		kunit_skip(test, "might_sleep() looks at kernel data in this configuration");
+	if (!IS_ENABLED(CONFIG_PREEMPT_RCU))
+		kunit_skip(test, "cond_resched() may look at RCU's data in this configuration");
 
 	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
 	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, use_preemption_macros, 4), 7);
