@@ -65,6 +65,7 @@
 #include <asm/fixmap.h>
 #include <asm/fpu/api.h>
 #include <asm/msr.h>
+#include <asm/nospec-branch.h>
 #include <asm/pkru.h>
 #include <asm/proto.h>
 #include <asm/sbm.h>
@@ -109,6 +110,12 @@ static_assert(offsetof(struct attack_args, started) == 8);
 static_assert(offsetof(struct attack_args, value) == 16);
 
 /*
+ * Call depth tracking counts in each return thunk, through GS. A target that has
+ * changed its GS base must get home all the same.
+ */
+#define PLAIN_RET ANNOTATE_RETPOLINE_SAFE "\n\tret\n\tint3\n\t"
+
+/*
  * Define an attack: the target starts with &struct attack_args in RDI, @addr in
  * RSI and @value in RCX, and returns 0 if it gets through. Label 1 in @body is
  * where the instruction pointer must be found when it is stopped. Called by the
@@ -125,7 +132,7 @@ static noinline __naked int attack_##name(void *data)			\
 		     "mov 16(%rdi), %rcx\n\t"				\
 		     body "\n\t"					\
 		     "xor %eax, %eax\n\t"				\
-		     ASM_RET						\
+		     PLAIN_RET						\
 		     "9: lea 1b(%rip), %rax\n\t"			\
 		     ASM_RET);						\
 }									\
@@ -4395,7 +4402,7 @@ static noinline __naked int attack_pair(void *data)
 	EACH_STATE(STATE_CODE)
 	asm volatile("8: mov %r15, %rsp\n\t"
 		     "xor %eax, %eax\n\t"
-		     ASM_RET);
+		     PLAIN_RET);
 }
 
 STACK_FRAME_NON_STANDARD(attack_pair);
@@ -5934,7 +5941,7 @@ static const struct kernel_macro kernel_macros[] = {
 	{ "preempt_disable", use_preempt_count },
 	{ "irqs_disabled", use_irqs_disabled },
 	{ "cond_resched", use_cond_resched, 0,
-	  !IS_ENABLED(CONFIG_PREEMPT_RCU) },
+	  IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || !IS_ENABLED(CONFIG_PREEMPT_RCU) },
 	{ "might_sleep", use_might_sleep, 0,
 	  IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || !IS_ENABLED(CONFIG_PREEMPT_RCU) },
 	{ "spin_lock", use_spinlock, 0,
