@@ -53,6 +53,7 @@
 #include <linux/stringify.h>
 #include <linux/sync_core.h>
 #include <linux/time64.h>
+#include <linux/timer.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
 
@@ -3474,6 +3475,38 @@ static void count_ipi(void *info)
 	atomic_inc(info);
 }
 
+/* Bits of CR4 that nothing changes any more, once a CPU is up */
+#define CR4_FIXED (X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_UMIP | X86_CR4_PKE | \
+		   X86_CR4_FSGSBASE | X86_CR4_PCIDE | X86_CR4_LASS | X86_CR4_CET)
+
+static unsigned long right_cr4, right_idt;
+static atomic_t foreign_worlds;
+
+/*
+ * The rule of the world switch, as the handler of an event sees it: where the
+ * kernel's handlers run, everything is the kernel's.
+ */
+static void look_at_the_world(void)
+{
+	struct desc_ptr idt;
+
+	store_idt(&idt);
+	if (((__read_cr4() ^ right_cr4) & CR4_FIXED) ||
+	    (read_cr0() & X86_CR0_TS) || idt.address != right_idt ||
+	    read_base(MSR_GS_BASE) != cpu_kernelmode_gs_base(raw_smp_processor_id()))
+		atomic_inc(&foreign_worlds);
+}
+
+static void start_looking(void)
+{
+	struct desc_ptr idt;
+
+	store_idt(&idt);
+	right_idt = idt.address;
+	right_cr4 = __read_cr4();
+	atomic_set(&foreign_worlds, 0);
+}
+
 static atomic_t nmi_count;
 static atomic_t nmi_cpu = ATOMIC_INIT(-1);
 
@@ -3483,6 +3516,7 @@ static int eat_nmi(unsigned int cmd, struct pt_regs *regs)
 	if (atomic_read(&nmi_cpu) != raw_smp_processor_id())
 		return NMI_DONE;
 
+	look_at_the_world();
 	atomic_inc(&nmi_count);
 
 	return NMI_HANDLED;
@@ -3490,6 +3524,7 @@ static int eat_nmi(unsigned int cmd, struct pt_regs *regs)
 
 static int start_eating_nmis(int cpu)
 {
+	start_looking();
 	atomic_set(&nmi_count, 0);
 	atomic_set(&nmi_cpu, cpu);
 
@@ -3507,10 +3542,11 @@ static void wait_for_quiet(void)
 	} while (atomic_read(&nmi_count) != before);
 }
 
-static void stop_eating_nmis(void)
+static void stop_eating_nmis(struct kunit *test)
 {
 	wait_for_quiet();
 	unregister_nmi_handler(NMI_LOCAL, "sbm_test");
+	KUNIT_EXPECT_EQ(test, atomic_read(&foreign_worlds), 0);
 	atomic_set(&nmi_cpu, -1);
 }
 
@@ -3554,7 +3590,7 @@ static void disturb(struct kunit *test, struct stay *stay)
 		lost += !nmi_arrives(cpu);
 	KUNIT_EXPECT_EQ(test, lost, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), 300);
-	stop_eating_nmis();
+	stop_eating_nmis(test);
 	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), 300);
 
 	before = READ_ONCE(stay->shared->count);
@@ -3637,6 +3673,7 @@ static void events_ignore_hostile_registers(struct kunit *test)
  */
 static void storm_of_nmis(struct kunit *test, int cpu, struct shared *shared)
 {
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
 	unsigned long before = READ_ONCE(shared->count);
 	int i, lost = 0;
 
@@ -3654,7 +3691,79 @@ static void storm_of_nmis(struct kunit *test, int cpu, struct shared *shared)
 	wait_for_quiet();
 	KUNIT_EXPECT_GT(test, atomic_read(&nmi_count), 1000);
 	KUNIT_EXPECT_LE(test, atomic_read(&nmi_count), 2001);
+	/* A slow console may keep it from counting meanwhile */
+	while (READ_ONCE(shared->count) == before && time_before(jiffies, timeout))
+		schedule_timeout_uninterruptible(1);
 	KUNIT_EXPECT_NE(test, READ_ONCE(shared->count), before);
+}
+
+/**
+ * struct watch - a timer that ends the stay which it interrupts
+ * @timer:  The timer.
+ * @shared: How to tell the target.
+ * @left:   How often it has still to go off.
+ */
+struct watch {
+	struct timer_list	timer;
+	struct shared		*shared;
+	unsigned int		left;
+};
+
+static void watch_world(struct timer_list *timer)
+{
+	struct watch *watch = container_of(timer, struct watch, timer);
+
+	look_at_the_world();
+	if (--watch->left)
+		mod_timer(timer, jiffies + 1);
+	else
+		WRITE_ONCE(watch->shared->stop, 1);
+}
+
+static SBM_DEFINE_FUNC(wait_until_told, struct shared *, shared)
+{
+	while (!READ_ONCE(shared->stop))
+		shared->count++;
+
+	return 0;
+}
+
+/*
+ * LASS, SMAP, SMEP, CR0.TS: what the switch changes for a stay, or relies on, is as
+ * the kernel wants it in the handlers of interrupts that come during one.
+ */
+static void handlers_find_the_kernels_world(struct kunit *test)
+{
+	struct shared *inside;
+	struct watch *watch;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	watch = kunit_kzalloc(test, sizeof(*watch), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	watch->shared = alloc_shared(test);
+	watch->left = 20;
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	inside = SBM_MAP_WRITABLE(&sbm, watch->shared, sizeof(*watch->shared));
+
+	pin_test(test, true);
+	start_looking();
+	timer_setup(&watch->timer, watch_world, TIMER_PINNED);
+	mod_timer(&watch->timer, jiffies + 1);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, wait_until_told, inside), 0);
+	timer_delete_sync(&watch->timer);
+	pin_test(test, false);
+
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, watch->left, 0);
+	KUNIT_EXPECT_GT(test, watch->shared->count, 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&foreign_worlds), 0);
+	kunit_info(test, "PCID %s, LASS %s, CET %s\n",
+		   right_cr4 & X86_CR4_PCIDE ? "on" : "off",
+		   right_cr4 & X86_CR4_LASS ? "on" : "off",
+		   right_cr4 & X86_CR4_CET ? "on" : "off");
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
 }
 
 /* Short calls, so that events hit each place of the way in and out */
@@ -3703,7 +3812,7 @@ static void calls_survive_a_storm_of_nmis(struct kunit *test)
 	}
 	WRITE_ONCE(shared->stop, 1);
 	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
-	stop_eating_nmis();
+	stop_eating_nmis(test);
 	pin_test(test, false);
 	kunit_info(test, "%d NMIs landed during %lu calls\n",
 		   atomic_read(&nmi_count), shared->count);
@@ -3766,7 +3875,7 @@ static void stops_survive_a_storm_of_nmis(struct kunit *test)
 	}
 	WRITE_ONCE(shared->stop, 1);
 	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
-	stop_eating_nmis();
+	stop_eating_nmis(test);
 	pin_test(test, false);
 	expect_next_call_works(test);
 }
@@ -3791,6 +3900,7 @@ static int count_storm_nmi(unsigned int cmd, struct pt_regs *regs)
 {
 	if (!READ_ONCE(storm_is_on))
 		return NMI_DONE;
+	look_at_the_world();
 	atomic_inc(this_cpu_ptr(&storm_landed));
 
 	return NMI_HANDLED;
@@ -3959,6 +4069,7 @@ static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
 	KUNIT_ASSERT_GT(test, out->nr, 0);
 
 	x86_sbm_test_reset_nmis();
+	start_looking();
 	KUNIT_ASSERT_EQ(test, register_nmi_handler(NMI_LOCAL, count_storm_nmi, 0,
 						   "sbm_storm"), 0);
 	nr = num_online_cpus();
@@ -3980,11 +4091,112 @@ static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
 		   in->nr - insns_missed(in), in->nr,
 		   out->nr - insns_missed(out), out->nr);
 	KUNIT_EXPECT_EQ(test, atomic_read(&storm.lost), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&foreign_worlds), 0);
 	if (storm_everywhere) {
 		tell_missed(test, in);
 		tell_missed(test, out);
 		KUNIT_EXPECT_EQ(test, missed, 0);
 	}
+	expect_next_call_works(test);
+}
+
+/* How many machine checks somebody injects from outside; may be set at any time */
+static unsigned int machine_checks;
+module_param_named(machine_checks, machine_checks, uint, 0644);
+MODULE_PARM_DESC(machine_checks, "machine checks to wait for, which are injected from outside");
+
+/* Marks its output, then stays for a while */
+static SBM_DEFINE_FUNC(mark_and_stay, unsigned long *, mark, unsigned long, loops)
+{
+	WRITE_ONCE(*mark, loops);
+	while (loops--)
+		cpu_relax();
+
+	return 0;
+}
+
+static bool is_insn_of(unsigned long ip, const struct way *way)
+{
+	unsigned int i;
+
+	for (i = 0; i < way->nr; i++) {
+		if (way->insns[i] == ip)
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * Machine checks that an emulator injects, while /sys/kernel/debug/mce/fake_panic
+ * keeps the kernel going. Those that hit a stay, or the way there and back, end the
+ * call, and only this one. Without any, no call ends.
+ */
+static void machine_checks_end_calls(struct kunit *test)
+{
+	const unsigned int wanted = READ_ONCE(machine_checks);
+	unsigned int inside = 0, in = 0, out = 0, ended = 0;
+	unsigned long timeout = jiffies + 10 * SBM_TEST_PATIENCE;
+	unsigned long calls = 0, loops = 0;
+	struct way *way_out;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	way_out = kunit_kzalloc(test, sizeof(*way_out), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, way_out);
+	way_out->nr = x86_sbm_test_way(true, way_out->insns, ARRAY_SIZE(way_out->insns));
+	KUNIT_ASSERT_GT(test, way_out->nr, 0);
+
+	/* The one who injects looks for these words */
+	if (wanted)
+		kunit_info(test, "ready for machine checks\n");
+	do {
+		unsigned long mark = ULONG_MAX;
+		const struct sbm_fault *fault;
+		struct cpu_state before;
+		unsigned long *p;
+		struct sbm sbm;
+		int ret;
+
+		init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+		p = SBM_COPY_OUT(&sbm, &mark, sizeof(mark));
+		do {
+			/* Short stays are mostly ways */
+			loops = ++calls % 64 ? 0 : 2000;
+			mark = ULONG_MAX;
+			read_cpu_state(&before);
+			ret = sbm_call(&sbm, mark_and_stay, p, loops);
+			if (ret)
+				break;
+			KUNIT_EXPECT_EQ(test, mark, loops);
+			cond_resched();
+		} while ((wanted || calls < 500) &&
+			 time_before(jiffies, timeout) && !test->status);
+
+		fault = sbm_fault(&sbm);
+		if (fault) {
+			expect_same_cpu_state(test, &before);
+			KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+			KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_MACHINE_CHECK);
+			KUNIT_EXPECT_EQ(test, fault->vector, X86_TRAP_MC);
+			KUNIT_EXPECT_EQ(test, mark, ULONG_MAX);
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, mark_and_stay, p, 0),
+					-EFAULT);
+			/* Before IRETQ, the target's registers are as they were */
+			if (fault->ip == (unsigned long)mark_and_stay)
+				in++;
+			else if (fault->ip - (unsigned long)mark_and_stay < 256)
+				inside++;
+			else if (is_insn_of(fault->ip, way_out))
+				out++;
+			ended++;
+		}
+		sbm_destroy(&sbm);
+	} while (ended < wanted && time_before(jiffies, timeout) && !test->status);
+	KUNIT_EXPECT_EQ(test, ended, wanted);
+	if (wanted)
+		kunit_info(test, "machine checks: %u of %lu calls ended: %u on the way in, %u in the target, %u on the way out, %u elsewhere in the switch\n",
+			   ended, calls, in, inside, out,
+			   ended - inside - in - out);
 	expect_next_call_works(test);
 }
 
@@ -5439,7 +5651,7 @@ static void nmis_arrive_while_interrupts_are_forwarded(struct kunit *test)
 	}
 	WRITE_ONCE(stay.shared->stop, 1);
 	KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 0);
-	stop_eating_nmis();
+	stop_eating_nmis(test);
 	KUNIT_EXPECT_EQ(test, atomic_read(&nmi_count), rounds);
 	pin_test(test, false);
 	expect_next_call_works(test);
@@ -6048,9 +6260,11 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(dump_can_be_read_at_any_time),
 	KUNIT_CASE(registers_survive_events),
 	KUNIT_CASE_PARAM(events_ignore_hostile_registers, hostile_gen_params),
+	KUNIT_CASE(handlers_find_the_kernels_world),
 	KUNIT_CASE(calls_survive_a_storm_of_nmis),
 	KUNIT_CASE(stops_survive_a_storm_of_nmis),
 	KUNIT_CASE_SLOW(nmis_are_neither_lost_nor_doubled),
+	KUNIT_CASE_SLOW(machine_checks_end_calls),
 	KUNIT_CASE_SLOW(text_can_be_patched_during_a_stay),
 	KUNIT_CASE(cpu_can_be_unplugged_during_a_stay),
 	KUNIT_CASE(kernel_breakpoints_do_not_hit_inside),

@@ -6,13 +6,15 @@
 #
 #   sbm_boots_begin	make the initramfs of the kernel in SBM_O; sets kernel, initrd,
 #			suites, modules, task_state and boot_limit
-#   boot NAME CPU APPEND VERDICT-ARG... [-- QEMU-ARG...]
-#			boot it and judge; totals are noted in SBM_RESULTS
+#   boot NAME CPU APPEND VERDICT-ARG... [-- EMULATOR-ARG...]
+#			boot it and judge; totals are noted in SBM_RESULTS.  CPU is one of
+#			QEMU's, or bochs: and one of Bochs's (call sbm_need_bochs before).
+#			refused has the names of modules that must refuse to be loaded
 #   judge NAME LOG VERDICT-ARG...
 #			the second half of that
 #   one_insn		what makes QEMU translate one instruction at a time
 
-suites='' kernel='' initrd='' task_state='' modules=() boot_limit=${SBM_BOOT_LIMIT:-600}
+suites='' kernel='' initrd='' task_state='' modules=() refused='' boot_limit=${SBM_BOOT_LIMIT:-600}
 
 sbm_boots_begin()
 {
@@ -70,7 +72,7 @@ judge()
 	return "$rc"
 }
 
-# boot NAME CPU APPEND VERDICT-ARG... [-- QEMU-ARG...]: with the initramfs
+# boot NAME CPU APPEND VERDICT-ARG... [-- EMULATOR-ARG...]: with the initramfs
 boot()
 {
 	local name="$SBM_VERSION $1" cpu=$2 append=$3 log args=() rc=0 m
@@ -82,13 +84,26 @@ boot()
 	done
 	[ "${1:-}" != -- ] || shift
 	for m in "${modules[@]}"; do
-		args+=(--module "$(basename "$m" .ko)")
+		m=$(basename "$m" .ko)
+		if [[ " $refused " == *" $m "* ]]; then
+			args+=(--refused "$m")
+		else
+			args+=(--module "$m")
+		fi
 	done
 	say "      booting: $name"
-	sbm_again_if_lost "$log" \
-		sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
-		"$kernel" "$@" || rc=$?
-	[ "$rc" -eq 0 ] || echo "sbm-test: QEMU ended with status $rc" >> "$log"
+	case $cpu in
+	bochs:*)
+		sbm_bochs "$@" -l "$log" -t $((boot_limit * 2)) -c "${cpu#bochs:}" \
+			-i "$initrd" -a "$append" "$kernel" || rc=$?
+		;;
+	*)
+		sbm_again_if_lost "$log" \
+			sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
+			"$kernel" "$@" || rc=$?
+		;;
+	esac
+	[ "$rc" -eq 0 ] || echo "sbm-test: the emulator ended with status $rc" >> "$log"
 	judge "$name" "$log" --task "${args[@]}"
 }
 

@@ -844,6 +844,122 @@ sbm_qemu()
 	return "$rc"
 }
 
+# Bochs emulates what QEMU does not: PCIDs, LASS, CET, AVX-512. That of trixie runs on
+# its own libraries, from a folder in the cache; nothing of it is installed. forky's
+# has a wrong IDIV: the kernel does not boot.
+sbm_need_bochs()
+{
+	local dir=$SBM_CACHE/bochs lib deb
+	local conf=$SBM_CACHE/apt/apt.conf
+
+	SBM_BOCHS=$dir/bochs
+	sbm_need isolinux syslinux-common xorriso
+	[ ! -f "$SBM_BOCHS" ] || return 0
+	sbm_apt_private
+	[ -n "$(apt-cache -c "$conf" madison bochs | awk '/ trixie\/main /')" ] ||
+		return "$SBM_EX_GONE"
+	rm -rf "$dir"
+	mkdir -p "$dir/archives/partial"
+	: > "$dir/status"
+	say "Downloading Bochs (trixie)"
+	sbm_run "download" "$SBM_LOGS/apt.log" \
+		apt-get -q -y -c "$conf" -t trixie -o Dir::State::status="$dir/status" \
+		-o Dir::Cache::archives="$dir/archives" --no-install-recommends \
+		--download-only install bochs bochsbios vgabios || {
+		grep -E '^[EW]:' "$SBM_LOGS/apt.log" >&2 || :
+		die "Bochs cannot be downloaded (log: $SBM_LOGS/apt.log)"
+	}
+	for deb in "$dir"/archives/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	rm -rf "$dir/archives"
+	lib=$dir/usr/lib/x86_64-linux-gnu
+	cat > "$SBM_BOCHS.new" <<-END
+		#!/bin/sh
+		export LTDL_LIBRARY_PATH="$lib/bochs/plugins"
+		exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$dir/usr/bin/bochs-bin" "\$@"
+	END
+	chmod +x "$SBM_BOCHS.new"
+	[[ $("$SBM_BOCHS.new" -help cpu 2>&1 || :) == *arrow_lake* ]] ||
+		die "Bochs does not run, or knows no arrow_lake: see $dir"
+	mv "$SBM_BOCHS.new" "$SBM_BOCHS"
+}
+
+# sbm_bochs -l LOG -t SECONDS -c MODEL -s CPUS -i INITRD -a APPEND KERNEL
+#
+# Its protection keys stop the kernel's own writes, too (a key that may not be written
+# counts for supervisor pages): off. A single step over SYSCALL traps in the kernel,
+# although SFMASK has cleared TF: no stepping.
+sbm_bochs()
+{
+	local log='' t=600 model=arrow_lake cpus=1 initrd='' append='' opt OPTIND=1
+	local dir=$SBM_CACHE/bochs rc=0 run
+
+	while getopts l:t:c:s:i:a: opt; do
+		case $opt in
+		l) log=$OPTARG ;;
+		t) t=$OPTARG ;;
+		c) model=$OPTARG ;;
+		s) cpus=$OPTARG ;;
+		i) initrd=$OPTARG ;;
+		a) append=$OPTARG ;;
+		*) die "sbm_bochs: wrong option" ;;
+		esac
+	done
+	shift $((OPTIND - 1))
+	run=$(mktemp -d "$SBM_CACHE/bochs-run.XXXXXX")
+	mkdir -p "$run/iso/isolinux"
+	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 \
+		"$run/iso/isolinux/"
+	cp "$1" "$run/iso/kernel"
+	cp "$initrd" "$run/iso/initrd"
+	cat > "$run/iso/isolinux/isolinux.cfg" <<-END
+		DEFAULT linux
+		PROMPT 0
+		LABEL linux
+		KERNEL /kernel
+		INITRD /initrd
+		APPEND console=ttyS0 panic=-1 printk.devkmsg=on hpet=disable tsc=reliable tsc_early_khz=100000 i8042.nokbd i8042.noaux nopku sbm_leave_out=single_steps,block_steps $append
+	END
+	cat > "$run/bochsrc" <<-END
+		config_interface: textconfig
+		display_library: rfb, options="timeout=0"
+		cpu: model=$model, count=$cpus, ips=100000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+		memory: guest=1024, host=1024
+		romimage: file=$dir/usr/share/bochs/BIOS-bochs-latest, options=fastboot
+		vgaromimage: file=$dir/usr/share/bochs/VGABIOS-lgpl-latest
+		pci: enabled=1, chipset=i440fx
+		ata0-master: type=cdrom, path=$run/boot.iso, status=inserted
+		boot: cdrom
+		com1: enabled=1, mode=file, dev=$log
+		com2: enabled=1, mode=file, dev=$log.user
+		log: $run/log
+		panic: action=fatal
+		error: action=ignore
+		info: action=report
+		debug: action=ignore
+		clock: sync=none, time0=1700000000
+	END
+	: > "$log"
+	: > "$log.user"
+	xorrisofs -quiet -o "$run/boot.iso" -b isolinux/isolinux.bin -c isolinux/boot.cat \
+		-no-emul-boot -boot-load-size 4 -boot-info-table "$run/iso" 2> "$run/out" ||
+		{ cat "$run/out" >&2; die "xorrisofs failed"; }
+	timeout -k 10 "$t" "$SBM_BOCHS" -q -f "$run/bochsrc" \
+		< /dev/null >> "$run/out" 2>&1 || rc=$?
+	[ "$rc" -ne 124 ] || echo "sbm-test: stopped after $t seconds" >> "$log"
+	# It ends with 1 when the guest has switched itself off, and else, too
+	if grep -q 'reboot: Power down' "$log"; then
+		rc=0
+	elif [ "$rc" -ne 124 ]; then
+		rc=1
+		{ grep ">>PANIC<<" "$run/log" 2>/dev/null || tail -n 3 "$run/out"; } |
+			sed 's/^/sbm-test: bochs: /' >> "$log"
+	fi
+	rm -rf "$run"
+	return "$rc"
+}
+
 # The kernel of LOG died of a breakpoint where its memory has none: in the line with
 # the code, the byte that was executed is the one before the mark.
 sbm_lost_write()

@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Inject NMIs into a running guest, until it is gone.
+"""Inject NMIs or machine checks into a running guest, until it is gone.
 
 SOCKET is QEMU's monitor (-monitor unix:SOCKET,server=on,wait=off), LOG the
-guest's console log: the first NMI is sent when START stands in it.  The monitor
-reaches processor 0 only, and NMIs that come faster than they are taken melt
-into one.  No handler claims them, so the guest says in its log that they came.
+guest's console log: the first event is sent when START stands in it, and none any
+more when STOP does.
+
+The monitor's NMIs reach processor 0 only, and those that come faster than they are
+taken melt into one.  No handler claims them, so the guest says in its log that
+they came.
+
+Machine checks reach processor 0, too.  They say that its context is corrupt: the
+guest must have been told not to panic (mce/fake_panic in its debugfs).  While one is
+being handled, another one would reset the guest.
 """
 
 import argparse
@@ -14,6 +21,13 @@ import socket
 import sys
 import time
 
+# mce: processor, bank, status (valid, uncorrected, enabled, context corrupt), global
+# status (a machine check is in progress, RIP is valid), address, misc
+EVENTS = {
+    'nmi': b'nmi\n',
+    'mce': b'mce 0 4 0xb200000000000005 0x5 0 0\n',
+}
+
 
 def main():
     """Wait for the guest, then send."""
@@ -21,7 +35,9 @@ def main():
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument('socket')
     args.add_argument('log')
+    args.add_argument('--event', choices=EVENTS, default='nmi')
     args.add_argument('--start', default='KTAP version 1')
+    args.add_argument('--stop')
     args.add_argument('--pause', type=float, default=0.003, help='seconds between two')
     args.add_argument('--limit', type=float, default=600, help='seconds at most')
     opt = args.parse_args()
@@ -49,8 +65,12 @@ def main():
                         begun = opt.start in file.read()
                 time.sleep(0.05)
                 continue
+            if opt.stop:
+                with open(opt.log, encoding='utf-8', errors='replace') as file:
+                    if opt.stop in file.read():
+                        break
             try:
-                monitor.sendall(b'nmi\n')
+                monitor.sendall(EVENTS[opt.event])
                 sent += 1
             except BlockingIOError:
                 pass
@@ -64,7 +84,7 @@ def main():
             time.sleep(opt.pause)
     except (ConnectionError, BrokenPipeError):
         pass
-    print(f'{sent} NMIs sent')
+    print(f'{sent} sent')
 
 
 if __name__ == '__main__':
