@@ -4,17 +4,20 @@
 # Boots of a kernel that sbm_build has built, with the KUnit suites.  Source it after
 # lib.sh.
 #
-#   sbm_boots_begin	make the initramfs of the kernel in SBM_O; sets kernel, initrd,
+#   sbm_boots_begin [FILE=PLACE...]
+#			make the initramfs of the kernel in SBM_O; sets kernel, initrd,
 #			suites, modules, task_state and boot_limit
+#   sbm_boots_power	the same, with what sbm_power on the command line needs
 #   boot NAME CPU APPEND VERDICT-ARG... [-- EMULATOR-ARG...]
 #			boot it and judge; totals are noted in SBM_RESULTS.  CPU is one of
 #			QEMU's, or bochs: and one of Bochs's (call sbm_need_bochs before).
-#			refused has the names of modules that must refuse to be loaded
+#			refused has the names of modules that must refuse to be loaded,
+#			inject the arguments of inject.py; if it has any, QEMU only
 #   judge NAME LOG VERDICT-ARG...
 #			the second half of that
 #   one_insn		what makes QEMU translate one instruction at a time
 
-suites='' kernel='' initrd='' task_state='' modules=() refused='' boot_limit=${SBM_BOOT_LIMIT:-600}
+suites='' kernel='' initrd='' task_state='' modules=() refused='' inject=() boot_limit=${SBM_BOOT_LIMIT:-600}
 
 sbm_boots_begin()
 {
@@ -30,7 +33,19 @@ sbm_boots_begin()
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
-		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" "${files[@]}"
+		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" "${files[@]}" "$@"
+}
+
+sbm_boots_power()
+{
+	local second=$SBM_CACHE/initramfs-second.gz helper=$SBM_O/selftests/power-helper
+
+	sbm_boots_begin
+	mv "$initrd" "$second"
+	gcc -static -O2 -Wall -Wextra -Werror -I "$SBM_TREE/arch/x86/kernel/sandbox" \
+		-o "$helper" "$SBM_DIR/guest/power.c" || die "guest/power.c is not built"
+	sbm_boots_begin "$SBM_DIR/guest/power=/power" "$helper=/power-helper" \
+		"$kernel=/kernel" "$second=/second"
 }
 
 # The suites that must run are those that the sources define.
@@ -72,10 +87,33 @@ judge()
 	return "$rc"
 }
 
+# injected_run LOG CPU APPEND QEMU-ARG... -- INJECT-ARG...: events from QEMU's monitor
+# shellcheck disable=SC2317 # called by sbm_again_if_lost
+injected_run()
+{
+	local log=$1 cpu=$2 append=$3 monitor=$SBM_CACHE/monitor injector rc=0 args=()
+	shift 3
+
+	while [ "$1" != -- ]; do
+		args+=("$1")
+		shift
+	done
+	shift
+	rm -f "$monitor" "$log"
+	python3 "$SBM_DIR/inject.py" "$monitor" "$log" --limit "$boot_limit" "$@" \
+		> "$log.sent" 2>&1 &
+	injector=$!
+	sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -M "$monitor" \
+		-a "$append" "$kernel" -- "${args[@]}" || rc=$?
+	kill "$injector" 2>/dev/null || :
+	wait "$injector" || :
+	return "$rc"
+}
+
 # boot NAME CPU APPEND VERDICT-ARG... [-- EMULATOR-ARG...]: with the initramfs
 boot()
 {
-	local name="$SBM_VERSION $1" cpu=$2 append=$3 log args=() rc=0 m
+	local name="$SBM_VERSION $1" cpu=$2 append=$3 log args=() run rc=0 m
 	shift 3
 	log=$SBM_LOGS/$(tr -cs 'A-Za-z0-9._-' '-' <<< "boot $name" | sed 's/-$//').log
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -98,9 +136,11 @@ boot()
 			-i "$initrd" -a "$append" "$kernel" || rc=$?
 		;;
 	*)
-		sbm_again_if_lost "$log" \
-			sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" -a "$append" \
-			"$kernel" "$@" || rc=$?
+		run=(sbm_qemu -l "$log" -t "$boot_limit" -c "$cpu" -i "$initrd" \
+		     -a "$append" "$kernel" "$@")
+		[ ${#inject[@]} -eq 0 ] ||
+			run=(injected_run "$log" "$cpu" "$append" "$@" -- "${inject[@]}")
+		sbm_again_if_lost "$log" "${run[@]}" || rc=$?
 		;;
 	esac
 	[ "$rc" -eq 0 ] || echo "sbm-test: the emulator ended with status $rc" >> "$log"

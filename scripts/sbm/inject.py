@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Inject NMIs or machine checks into a running guest, until it is gone.
+"""Inject NMIs, machine checks or presses of the power button into a running guest,
+until it is gone.
 
 SOCKET is QEMU's monitor (-monitor unix:SOCKET,server=on,wait=off), LOG the
 guest's console log: the first event is sent when START stands in it, and none any
@@ -25,6 +26,7 @@ import time
 # status (a machine check is in progress, RIP is valid), address, misc
 EVENTS = {
     'nmi': b'nmi\n',
+    'button': b'system_powerdown\n',
     'mce': b'mce 0 4 0xb200000000000005 0x5 0 0\n',
 }
 
