@@ -7,6 +7,7 @@
  */
 #define pr_fmt(fmt) "sbm: " fmt
 
+#include <linux/bitops.h>
 #include <linux/cpufeature.h>
 #include <linux/entry-common.h>
 #include <linux/ftrace.h>
@@ -22,6 +23,7 @@
 #include <linux/thread_info.h>
 #include <linux/uaccess.h>
 
+#include <asm/apic.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
@@ -485,6 +487,30 @@ static enum sbm_cause sbm_exception_cause(unsigned int vector)
 	}
 }
 
+/*
+ * A machine check has started the way out again, and what the way out was for is
+ * lost. If it was an interrupt, the processor has acknowledged it: without its
+ * handler, the local APIC would hold back all of its priority and below for good.
+ * Calls are made by tasks, with interrupts on: what is in service now is that one.
+ */
+static void sbm_deliver_lost_interrupt(void)
+{
+	int i;
+
+	if (!boot_cpu_has(X86_FEATURE_APIC) || apic_is_disabled)
+		return;
+
+	for (i = 256 / 32 - 1; i >= FIRST_EXTERNAL_VECTOR / 32; i--) {
+		u32 in_service = apic_read(APIC_ISR + i * 0x10);
+
+		if (!in_service)
+			continue;
+		sbm_count(SBM_COUNT_INTERRUPT);
+		x86_entry_from_kvm(EVENT_TYPE_EXTINT, i * 32 + __fls(in_service));
+		return;
+	}
+}
+
 /* The event came from ring 0, because the target sent the CPU there */
 static int sbm_syscall(struct sbm_instance *inst)
 {
@@ -634,6 +660,9 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			local_irq_enable();
 			continue;
 		}
+
+		if (unlikely(ev.exit & SBM_EXIT_LOST))
+			sbm_deliver_lost_interrupt();
 
 		/*
 		 * The host of a KVM guest has taken a page away: the "address" is a
