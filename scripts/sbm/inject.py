@@ -31,6 +31,27 @@ EVENTS = {
 }
 
 
+def heard(monitor, wait, end):
+    """Take what the monitor says; with @wait, until it has done the command.
+
+    False if it is gone.  It says so if a machine check came too early.
+    """
+    said = b''
+    while time.monotonic() < end:
+        try:
+            data = monitor.recv(65536)
+            if not data:
+                return False
+            said += data
+        except BlockingIOError:
+            if not wait or b'(qemu)' in said.rpartition(b'mce')[2]:
+                break
+            time.sleep(0.01)
+    if b'still in progress' in said:
+        print('a machine check came too early')
+    return True
+
+
 def main():
     """Wait for the guest, then send."""
     args = argparse.ArgumentParser(description=__doc__,
@@ -76,13 +97,8 @@ def main():
                 sent += 1
             except BlockingIOError:
                 pass
-            try:
-                # What the monitor answers is of no interest, but has to go.
-                while monitor.recv(65536):
-                    pass
+            if not heard(monitor, opt.event == 'mce', end):
                 break
-            except BlockingIOError:
-                pass
             time.sleep(opt.pause)
     except (ConnectionError, BrokenPipeError):
         pass

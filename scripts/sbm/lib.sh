@@ -182,7 +182,7 @@ sbm_lock()
 	fi
 	export SBM_LOCKED=1
 	# What runs that were cut short have left behind.
-	rm -rf "$SBM_CACHE"/{prepare,selftest,check,initramfs,results}.??????*
+	rm -rf "$SBM_CACHE"/{prepare,selftest,check,initramfs,results,bochs-run}.??????*
 }
 
 # --- Packages ------------------------------------------------------------
@@ -758,7 +758,7 @@ sbm_initramfs()
 			echo "file ${f#*=} ${f%%=*} 755 0 0"
 		done
 	} > "$list"
-	"$o/usr/gen_init_cpio" "$list" | gzip -1 > "$out" || die "no initramfs could be made from $list"
+	"$o/usr/gen_init_cpio" -t 0 "$list" | gzip -1 > "$out" || die "no initramfs could be made from $list"
 	rm -f "$list"
 }
 
@@ -893,7 +893,7 @@ sbm_need_bochs()
 sbm_bochs()
 {
 	local log='' t=600 model=arrow_lake cpus=1 initrd='' append='' opt OPTIND=1
-	local dir=$SBM_CACHE/bochs rc=0 run
+	local dir=$SBM_CACHE/bochs rc=0 run net
 
 	while getopts l:t:c:s:i:a: opt; do
 		case $opt in
@@ -907,12 +907,13 @@ sbm_bochs()
 		esac
 	done
 	shift $((OPTIND - 1))
-	run=$(mktemp -d "$SBM_CACHE/bochs-run.XXXXXX")
-	mkdir -p "$run/iso/isolinux"
-	cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 \
-		"$run/iso/isolinux/"
-	cp "$1" "$run/iso/kernel"
-	cp "$initrd" "$run/iso/initrd"
+	run=$(mktemp -d "$SBM_CACHE/bochs-run.XXXXXX") || die "no folder in $SBM_CACHE"
+	if ! { mkdir -p "$run/iso/isolinux" &&
+	       cp /usr/lib/ISOLINUX/isolinux.bin \
+		  /usr/lib/syslinux/modules/bios/ldlinux.c32 "$run/iso/isolinux/" &&
+	       cp "$1" "$run/iso/kernel" && cp "$initrd" "$run/iso/initrd"; }; then
+		die "$run cannot be filled"
+	fi
 	cat > "$run/iso/isolinux/isolinux.cfg" <<-END
 		DEFAULT linux
 		PROMPT 0
@@ -945,7 +946,14 @@ sbm_bochs()
 	xorrisofs -quiet -o "$run/boot.iso" -b isolinux/isolinux.bin -c isolinux/boot.cat \
 		-no-emul-boot -boot-load-size 4 -boot-info-table "$run/iso" 2> "$run/out" ||
 		{ cat "$run/out" >&2; die "xorrisofs failed"; }
-	timeout -k 10 "$t" "$SBM_BOCHS" -q -f "$run/bochsrc" \
+	# Its display is a VNC server for anybody: no network for it
+	net=()
+	if unshare -n true 2>/dev/null; then
+		net=(unshare -n)
+	elif unshare -rn true 2>/dev/null; then
+		net=(unshare -rn)
+	fi
+	timeout --foreground -k 10 "$t" "${net[@]}" "$SBM_BOCHS" -q -f "$run/bochsrc" \
 		< /dev/null >> "$run/out" 2>&1 || rc=$?
 	[ "$rc" -ne 124 ] || echo "sbm-test: stopped after $t seconds" >> "$log"
 	# It ends with 1 when the guest has switched itself off, and else, too
