@@ -311,11 +311,13 @@ SYM_INNER_LABEL(sbm_leave, SYM_L_GLOBAL)
 	lidt	SBM_GATE_host_idt(%rbx)
 
 	/*
-	 * The rest of what the kernel does at its own boundary. These call
-	 * functions elsewhere, so an NMI here must not find the stubs: they would
-	 * not know that place. The kernel's own NMI entry looks after itself.
+	 * The rest of what the kernel does at its own boundary, and after a VM
+	 * exit: where the kernel wants a barrier (IBPB) at each entry it wants one
+	 * there, too, but not the other way round. These call functions elsewhere,
+	 * so an NMI here must not find the stubs: they would not know that place.
+	 * The kernel's own NMI entry looks after itself.
 	 */
-	UNTRAIN_RET
+	UNTRAIN_RET_VM
 	CLEAR_BRANCH_HISTORY
 	movl	%r12d, %eax
 
