@@ -111,12 +111,6 @@ static_assert(offsetof(struct attack_args, started) == 8);
 static_assert(offsetof(struct attack_args, value) == 16);
 
 /*
- * Call depth tracking counts in each return thunk, through GS. A target that has
- * changed its GS base must get home all the same.
- */
-#define PLAIN_RET ANNOTATE_RETPOLINE_SAFE "\n\tret\n\tint3\n\t"
-
-/*
  * Define an attack: the target starts with &struct attack_args in RDI, @addr in
  * RSI and @value in RCX, and returns 0 if it gets through. Label 1 in @body is
  * where the instruction pointer must be found when it is stopped. Called by the
@@ -133,7 +127,7 @@ static noinline __naked int attack_##name(void *data)			\
 		     "mov 16(%rdi), %rcx\n\t"				\
 		     body "\n\t"					\
 		     "xor %eax, %eax\n\t"				\
-		     PLAIN_RET						\
+		     X86_SBM_TEST_RET					\
 		     "9: lea 1b(%rip), %rax\n\t"			\
 		     ASM_RET);						\
 }									\
@@ -4632,7 +4626,7 @@ static noinline __naked int attack_pair(void *data)
 	EACH_STATE(STATE_CODE)
 	asm volatile("8: mov %r15, %rsp\n\t"
 		     "xor %eax, %eax\n\t"
-		     PLAIN_RET);
+		     X86_SBM_TEST_RET);
 }
 
 STACK_FRAME_NON_STANDARD(attack_pair);

@@ -65,6 +65,12 @@ void x86_sbm_stay_events(struct x86_sbm_stay_events *ev);
 
 #if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
 
+/*
+ * Return of a target, for inline assembly. Call depth tracking counts in each return
+ * thunk, through GS: a target that has changed its GS base must get home all the same.
+ */
+#define X86_SBM_TEST_RET	ANNOTATE_RETPOLINE_SAFE "\n\tret\n\tint3\n\t"
+
 /**
  * struct x86_sbm_layout - addresses that tests aim at
  * @window_start: First address of the window.

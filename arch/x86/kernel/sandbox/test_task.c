@@ -41,12 +41,6 @@ static_assert(offsetof(struct sbm_task_seen, flags) == 120);
 static_assert(offsetof(struct sbm_task_seen, cs) == 192);
 
 /*
- * Call depth tracking counts in each return thunk, through GS. A target that has
- * changed its GS base must get home all the same.
- */
-#define PLAIN_RET ANNOTATE_RETPOLINE_SAFE "\n\tret\n\tint3\n\t"
-
-/*
  * Define a target: it starts with &struct task_args in RDI and its value in RSI,
  * and gives RAX as the result. Label 1 in @body is where the instruction pointer
  * is found when the target is stopped. Called with NULL by the kernel itself, it
@@ -61,7 +55,7 @@ static noinline __naked int target_##name(void *data)			\
 		     body "\n\t"					\
 		     "mov %rax, 16(%rdi)\n\t"				\
 		     "xor %eax, %eax\n\t"				\
-		     PLAIN_RET						\
+		     X86_SBM_TEST_RET					\
 		     "9: lea 1b(%rip), %rax\n\t"			\
 		     ASM_RET);						\
 }									\
