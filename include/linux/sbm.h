@@ -58,6 +58,8 @@ enum sbm_isolation {
  *			     its text (a kprobe, for instance).
  * @SBM_CAUSE_MACHINE_CHECK: A machine check arrived during its stay.
  * @SBM_CAUSE_SIGNAL:	     The calling task got a fatal signal.
+ * @SBM_CAUSE_TRACED:	     The processor traces the calling task in user mode (Intel
+ *			     PT), and would trace the target for the same reader.
  * @SBM_CAUSE_OTHER:	     Another exception, see the vector.
  * @SBM_CAUSE_INTERNAL:	     The sandbox cannot go on for a reason that is not the
  *			     target's doing. The kernel log tells more.
@@ -76,6 +78,7 @@ enum sbm_cause {
 	SBM_CAUSE_PROBE,
 	SBM_CAUSE_MACHINE_CHECK,
 	SBM_CAUSE_SIGNAL,
+	SBM_CAUSE_TRACED,
 	SBM_CAUSE_OTHER,
 	SBM_CAUSE_INTERNAL,
 	SBM_NR_CAUSES
@@ -100,7 +103,7 @@ enum sbm_access {
  * @cause:	Why the target was stopped.
  * @access:	How @address was accessed, for %SBM_CAUSE_PAGE_FAULT.
  * @vector:	Number of the exception, as the architecture counts them. Not
- *		meaningful for %SBM_CAUSE_SIGNAL.
+ *		meaningful for %SBM_CAUSE_SIGNAL and %SBM_CAUSE_TRACED.
  * @error_code:	The exception's error code, 0 if it has none.
  * @address:	The address that was touched, for %SBM_CAUSE_PAGE_FAULT; else 0.
  * @ip:		Where the target was: the faulting instruction, or the one after
@@ -345,7 +348,7 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  *   this one; its state does not change
  * * -EOPNOTSUPP - @func cannot run with the isolation of @sbm: it is neither in
  *   the text of the kernel image nor in that of a module which is there to stay
- *   (init text is not)
+ *   (init text is not); or Intel PT traces the calling task in user mode
  * * -ENOMEM - out of memory at the first call of a function in a module
  * * -EFAULT - @func was stopped because of a violation
  * * -EINTR - a fatal signal is pending for the calling task

@@ -5028,6 +5028,84 @@ static void branch_barrier_parts_instances(struct kunit *test)
 	pin_test(test, false);
 }
 
+/* === Intel PT === */
+
+static void expect_refused_as_traced(struct kunit *test, struct sbm *sbm, int ret)
+{
+	const struct sbm_fault *fault = sbm_fault(sbm);
+
+	KUNIT_EXPECT_EQ(test, ret, -EOPNOTSUPP);
+	KUNIT_EXPECT_EQ(test, sbm_error(sbm), -EOPNOTSUPP);
+	KUNIT_ASSERT_NOT_NULL(test, fault);
+	KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_TRACED);
+	KUNIT_EXPECT_EQ(test, fault->address, 0);
+}
+
+/* No emulator has Intel PT: the hook stands in for the read of its MSR */
+static void traced_tasks_call_nothing(struct kunit *test)
+{
+	struct attack_args out = {}, *inside;
+	struct sbm sbm;
+	int ret;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	inside = SBM_COPY_INOUT(&sbm, &out, sizeof(out));
+	x86_sbm_test_trace(current);
+	ret = sbm_exec(&sbm, attack_nothing, inside);
+	x86_sbm_test_trace(NULL);
+	expect_refused_as_traced(test, &sbm, ret);
+	KUNIT_EXPECT_NULL(test, memchr_inv(&out, 0, sizeof(out)));
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
+/**
+ * struct traced - a call during which tracing begins
+ * @worker: Who makes it.
+ * @sbm:    Its instance.
+ * @inside: What the target sees of the shared page.
+ */
+struct traced {
+	struct worker	worker;
+	struct sbm	*sbm;
+	struct shared	*inside;
+};
+
+static int traced_thread(struct worker *worker)
+{
+	struct traced *traced = worker->data;
+
+	return sbm_call(traced->sbm, wait_until_told, traced->inside);
+}
+
+static void tracing_ends_a_call(struct kunit *test)
+{
+	struct shared *shared = alloc_shared(test);
+	struct sbm sbm;
+	struct traced traced = {
+		.worker	= { .fn = traced_thread, .data = &traced, .cpu = -1, },
+		.sbm	= &sbm,
+	};
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	traced.inside = SBM_MAP_WRITABLE(&sbm, shared, sizeof(*shared));
+	KUNIT_EXPECT_EQ(test, worker_start(&traced.worker), 0);
+	if (traced.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &traced.worker));
+		/* Perf would interrupt the processor; so does its tick */
+		x86_sbm_test_trace(traced.worker.task);
+		KUNIT_EXPECT_NE(test, 0,
+				wait_for_completion_timeout(&traced.worker.done,
+							    SBM_TEST_PATIENCE));
+		WRITE_ONCE(shared->stop, 1);
+		expect_refused_as_traced(test, &sbm, worker_finish(&traced.worker));
+		x86_sbm_test_trace(NULL);
+	}
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
 /* === MSRs that a virtual machine has left === */
 
 static const u32 syscall_msrs[] = {
@@ -6288,6 +6366,8 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(ldt_is_out_of_reach),
 	KUNIT_CASE(stack_selector_is_the_kernels_afterwards),
 	KUNIT_CASE(branch_barrier_parts_instances),
+	KUNIT_CASE(traced_tasks_call_nothing),
+	KUNIT_CASE(tracing_ends_a_call),
 	KUNIT_CASE(syscall_msrs_of_a_guest_are_not_used),
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),

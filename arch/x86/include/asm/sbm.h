@@ -11,6 +11,7 @@
 
 struct module;
 struct sbm;
+struct task_struct;
 
 /* Page-aligned bounds inside .text, see vmlinux.lds.S: the world switch, ... */
 extern char __sbm_switch_start[];
@@ -151,6 +152,9 @@ void x86_sbm_test_reset_nmis(void);
  * if there are more than @max.
  */
 unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
+
+/* From now on, let this task look as if Intel PT traced it; NULL for none */
+void x86_sbm_test_trace(struct task_struct *task);
 
 /* Branch prediction barriers that the instance has had, see SBM_ATTR_IBPB */
 unsigned int x86_sbm_test_barriers(const struct sbm *sbm);

@@ -31,6 +31,14 @@ static struct arch_sbm *sbm_arch(const struct sbm *sbm)
 	return sbm->instance->arch;
 }
 
+struct task_struct *sbm_test_traced;
+
+void x86_sbm_test_trace(struct task_struct *task)
+{
+	WRITE_ONCE(sbm_test_traced, task);
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_trace);
+
 bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l)
 {
 	const struct arch_sbm *as = sbm_arch(sbm);

@@ -17,6 +17,7 @@
 #include <linux/memory.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -542,6 +543,33 @@ static bool sbm_regs_ok(struct pt_regs *regs)
 }
 
 /*
+ * Intel PT that traces a task in user mode would trace its target as well, and tell
+ * whoever may trace the task, which takes no privilege, where kernel text is and what
+ * the target does. It cannot be told apart by CR3 or address, and switching it off
+ * would race with its driver, which switches it on and off from NMIs. So a call is
+ * refused while it is on. Interrupts off: to start it for this task or CPU takes one,
+ * and its NMIs only come while it is on.
+ *
+ * Tracing a CPU rather than a task is for the privileged, unless the administrator
+ * has said otherwise. This spares others the read of the MSR.
+ */
+static bool sbm_is_traced(void)
+{
+	u64 ctl;
+
+	if (unlikely(sbm_test_is_traced()))
+		return true;
+	if (!boot_cpu_has(X86_FEATURE_INTEL_PT) ||
+	    (!current->perf_event_ctxp && sysctl_perf_event_paranoid > 0))
+		return false;
+
+	sbm_count(SBM_COUNT_MSR);
+	rdmsrq(MSR_IA32_RTIT_CTL, ctl);
+
+	return (ctl & RTIT_CTL_TRACEEN) && (ctl & RTIT_CTL_USR);
+}
+
+/*
  * The last look at what might keep the CPU from entering is with interrupts off:
  * what comes later comes with an interrupt, and that ends the stay.
  *
@@ -549,19 +577,23 @@ static bool sbm_regs_ok(struct pt_regs *regs)
  * or lazy preemption, and an interrupt that was forwarded with interrupts off has
  * not preempted. Signals that do not kill wait until the call is over.
  *
- * Return: 0 with interrupts off; -EINTR with interrupts on.
+ * Return: 0 with interrupts off; or an error, with interrupts on and its cause set.
  */
-static int sbm_prepare_entry(void)
+static int sbm_prepare_entry(struct sbm_instance *inst)
 {
 	for (;;) {
 		if (fatal_signal_pending(current))
-			return -EINTR;
+			return sbm_stop(inst, SBM_CAUSE_SIGNAL, -EINTR);
 
 		local_irq_disable();
 		if (likely(!(read_thread_flags() &
 			     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)) &&
-			   !fatal_signal_pending(current)))
-			return 0;
+			   !fatal_signal_pending(current))) {
+			if (likely(!sbm_is_traced()))
+				return 0;
+			local_irq_enable();
+			return sbm_stop(inst, SBM_CAUSE_TRACED, -EOPNOTSUPP);
+		}
 		local_irq_enable();
 
 		if (!fatal_signal_pending(current))
@@ -635,8 +667,9 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 		}
 
-		if (sbm_prepare_entry())
-			return sbm_stop(inst, SBM_CAUSE_SIGNAL, -EINTR);
+		err = sbm_prepare_entry(inst);
+		if (err)
+			return err;
 		sbm_stay(as, &ev);
 		vector = ev.exit & SBM_EXIT_VECTOR;
 		if (ev.exit != X86_TRAP_PF || ev.apf) {

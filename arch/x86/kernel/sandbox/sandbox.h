@@ -6,8 +6,10 @@
 #define _X86_KERNEL_SANDBOX_SANDBOX_H
 
 #include <linux/bits.h>
+#include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/list.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -176,5 +178,17 @@ static inline unsigned long sbm_modules_count_global(void) { return 0; }
 
 /* kunit.c, for the tests: where the last NMI of this stay has hit */
 void sbm_test_note_nmi(const struct sbm_gate *gate);
+
+#if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
+extern struct task_struct *sbm_test_traced;
+
+/* A test has this task look as if Intel PT traced it */
+static inline bool sbm_test_is_traced(void)
+{
+	return READ_ONCE(sbm_test_traced) == current;
+}
+#else
+static inline bool sbm_test_is_traced(void) { return false; }
+#endif
 
 #endif /* _X86_KERNEL_SANDBOX_SANDBOX_H */
