@@ -3716,6 +3716,7 @@ static void watch_world(struct timer_list *timer)
 
 static SBM_DEFINE_FUNC(wait_until_told, struct shared *, shared)
 {
+	WRITE_ONCE(shared->started, 1);
 	while (!READ_ONCE(shared->stop))
 		shared->count++;
 
@@ -5026,6 +5027,80 @@ static void branch_barrier_parts_instances(struct kunit *test)
 		sbm_destroy(&sbm[i]);
 	}
 	pin_test(test, false);
+}
+
+/* === Interrupts that are lost === */
+
+/**
+ * struct loser - a call that loses an interrupt
+ * @worker:	Who makes it, on a CPU of its own.
+ * @sbm:	Its instance.
+ * @inside:	What the target sees of the shared page.
+ * @in_service: Interrupts that the CPU's local APIC holds to be in service afterwards.
+ */
+struct loser {
+	struct worker	worker;
+	struct sbm	*sbm;
+	struct shared	*inside;
+	unsigned int	in_service;
+};
+
+static int loser_thread(struct worker *worker)
+{
+	struct loser *loser = worker->data;
+	int i, ret;
+
+	ret = sbm_call(loser->sbm, wait_until_told, loser->inside);
+
+	local_irq_disable();
+	for (i = 0; i < 256 / 32; i++)
+		loser->in_service += hweight32(apic_read(APIC_ISR + i * 0x10));
+	local_irq_enable();
+
+	return ret;
+}
+
+/*
+ * Which instruction of a stub a machine check hits is luck, so a hook makes a stay look
+ * as one in which it has hit. Nothing was done about the interrupt then; if it stays in
+ * service, the CPU gets no more of its priority.
+ */
+static void lost_interrupts_are_found(struct kunit *test)
+{
+	struct shared *shared = alloc_shared(test);
+	const struct sbm_fault *fault;
+	struct sbm sbm;
+	struct loser loser = {
+		.worker	= { .fn = loser_thread, .data = &loser, },
+		.sbm	= &sbm,
+	};
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	if (!boot_cpu_has(X86_FEATURE_APIC) || apic_is_disabled)
+		kunit_skip(test, "no local APIC");
+
+	loser.worker.cpu = cpumask_last(cpu_online_mask);
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	loser.inside = SBM_MAP_WRITABLE(&sbm, shared, sizeof(*shared));
+	KUNIT_EXPECT_EQ(test, worker_start(&loser.worker), 0);
+	if (loser.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &loser.worker));
+		/* There will be one: the tick */
+		x86_sbm_test_lose_interrupt(loser.worker.task);
+		KUNIT_EXPECT_NE(test, 0,
+				wait_for_completion_timeout(&loser.worker.done,
+							    SBM_TEST_PATIENCE));
+		WRITE_ONCE(shared->stop, 1);
+		KUNIT_EXPECT_EQ(test, worker_finish(&loser.worker), -EFAULT);
+		x86_sbm_test_lose_interrupt(NULL);
+		KUNIT_EXPECT_EQ(test, loser.in_service, 0);
+		fault = sbm_fault(&sbm);
+		KUNIT_EXPECT_NOT_NULL(test, fault);
+		if (fault)
+			KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_MACHINE_CHECK);
+	}
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
 }
 
 /* === Intel PT === */
@@ -6366,6 +6441,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(ldt_is_out_of_reach),
 	KUNIT_CASE(stack_selector_is_the_kernels_afterwards),
 	KUNIT_CASE(branch_barrier_parts_instances),
+	KUNIT_CASE(lost_interrupts_are_found),
 	KUNIT_CASE(traced_tasks_call_nothing),
 	KUNIT_CASE(tracing_ends_a_call),
 	KUNIT_CASE(syscall_msrs_of_a_guest_are_not_used),

@@ -156,6 +156,9 @@ unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
 /* From now on, let this task look as if Intel PT traced it; NULL for none */
 void x86_sbm_test_trace(struct task_struct *task);
 
+/* The next interrupt that ends a stay of this task looks lost to a machine check */
+void x86_sbm_test_lose_interrupt(struct task_struct *task);
+
 /* Branch prediction barriers that the instance has had, see SBM_ATTR_IBPB */
 unsigned int x86_sbm_test_barriers(const struct sbm *sbm);
 

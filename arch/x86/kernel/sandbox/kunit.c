@@ -32,6 +32,13 @@ static struct arch_sbm *sbm_arch(const struct sbm *sbm)
 }
 
 struct task_struct *sbm_test_traced;
+struct task_struct *sbm_test_loser;
+
+void x86_sbm_test_lose_interrupt(struct task_struct *task)
+{
+	WRITE_ONCE(sbm_test_loser, task);
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_lose_interrupt);
 
 void x86_sbm_test_trace(struct task_struct *task)
 {

@@ -671,6 +671,8 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		if (err)
 			return err;
 		sbm_stay(as, &ev);
+		if (unlikely(sbm_test_loses(ev.exit)))
+			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
 		vector = ev.exit & SBM_EXIT_VECTOR;
 		if (ev.exit != X86_TRAP_PF || ev.apf) {
 			/* An event between two page faults */

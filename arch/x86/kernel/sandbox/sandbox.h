@@ -13,6 +13,7 @@
 #include <linux/sizes.h>
 #include <linux/types.h>
 
+#include <asm/irq_vectors.h>
 #include <asm/pgtable_types.h>
 #include <asm/ptrace.h>
 
@@ -181,14 +182,28 @@ void sbm_test_note_nmi(const struct sbm_gate *gate);
 
 #if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
 extern struct task_struct *sbm_test_traced;
+extern struct task_struct *sbm_test_loser;
 
 /* A test has this task look as if Intel PT traced it */
 static inline bool sbm_test_is_traced(void)
 {
 	return READ_ONCE(sbm_test_traced) == current;
 }
+
+/* A test has this task lose one interrupt, as a machine check in its stub would do */
+static inline bool sbm_test_loses(unsigned int vector)
+{
+	if (likely(READ_ONCE(sbm_test_loser) != current) ||
+	    vector < FIRST_EXTERNAL_VECTOR)
+		return false;
+
+	WRITE_ONCE(sbm_test_loser, NULL);
+
+	return true;
+}
 #else
 static inline bool sbm_test_is_traced(void) { return false; }
+static inline bool sbm_test_loses(unsigned int vector) { return false; }
 #endif
 
 #endif /* _X86_KERNEL_SANDBOX_SANDBOX_H */
