@@ -12,7 +12,9 @@
 
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
+#include <linux/err.h>
 #include <linux/errno.h>
+#include <linux/limits.h>
 #include <linux/printk.h>
 #include <linux/types.h>
 
@@ -58,6 +60,8 @@ enum sbm_isolation {
  *			     its text (a kprobe, for instance).
  * @SBM_CAUSE_MACHINE_CHECK: A machine check arrived during its stay.
  * @SBM_CAUSE_SIGNAL:	     The calling task got a fatal signal.
+ * @SBM_CAUSE_CANCEL:	     Somebody called sbm_cancel().
+ * @SBM_CAUSE_TIME:	     Its time was used up.
  * @SBM_CAUSE_TRACED:	     The processor traces the calling task in user mode (Intel
  *			     PT), and would trace the target for the same reader.
  * @SBM_CAUSE_OTHER:	     Another exception, see the vector.
@@ -78,6 +82,8 @@ enum sbm_cause {
 	SBM_CAUSE_PROBE,
 	SBM_CAUSE_MACHINE_CHECK,
 	SBM_CAUSE_SIGNAL,
+	SBM_CAUSE_CANCEL,
+	SBM_CAUSE_TIME,
 	SBM_CAUSE_TRACED,
 	SBM_CAUSE_OTHER,
 	SBM_CAUSE_INTERNAL,
@@ -103,12 +109,14 @@ enum sbm_access {
  * @cause:	Why the target was stopped.
  * @access:	How @address was accessed, for %SBM_CAUSE_PAGE_FAULT.
  * @vector:	Number of the exception, as the architecture counts them. Not
- *		meaningful for %SBM_CAUSE_SIGNAL and %SBM_CAUSE_TRACED.
+ *		meaningful for %SBM_CAUSE_SIGNAL, %SBM_CAUSE_CANCEL, %SBM_CAUSE_TIME
+ *		and %SBM_CAUSE_TRACED.
  * @error_code:	The exception's error code, 0 if it has none.
  * @address:	The address that was touched, for %SBM_CAUSE_PAGE_FAULT; else 0.
  * @ip:		Where the target was: the faulting instruction, or the one after
  *		it where the exception is a trap. 0 if it cannot be known.
  * @sp:		The target's stack pointer, 0 if it cannot be known.
+ * @time:	Nanoseconds that the call has spent inside.
  */
 struct sbm_fault {
 	enum sbm_cause	cause;
@@ -118,6 +126,7 @@ struct sbm_fault {
 	unsigned long	address;
 	unsigned long	ip;
 	unsigned long	sp;
+	u64		time;
 };
 
 /**
@@ -140,6 +149,13 @@ struct sbm_fault {
 #define __SBM_ATTR_ALL		(SBM_ATTR_WEAK | SBM_ATTR_IBPB)
 
 /**
+ * define SBM_NO_LIMIT - of &sbm_attr.time_limit: as long as it takes
+ *
+ * Only a fatal signal or sbm_cancel() ends such a call before its time.
+ */
+#define SBM_NO_LIMIT		U64_MAX
+
+/**
  * struct sbm_attr - what an instance needs
  * @min_isolation: The least isolation that the caller accepts.
  *		   %SBM_ISOLATION_NONE leaves the choice to the system.
@@ -148,11 +164,25 @@ struct sbm_fault {
  *		   pages, at most %SBM_MAX_STACK_SIZE. 0 means
  *		   %SBM_DEFAULT_STACK_SIZE. Weak isolation uses the caller's
  *		   stack and ignores it.
+ * @time_limit:	   Nanoseconds that one call may spend inside; time during which
+ *		   the caller was preempted, or interrupts were served, does not
+ *		   count. 0 means the sysctl kernel.sbm_time_limit_ms, as it is when
+ *		   the instance is set up; %SBM_NO_LIMIT none at all.
+ * @total_time_limit: The same for all calls of an instance together. 0 means
+ *		   none.
+ * @memory_limit:  Bytes that the instance may hold: copies of buffers, stack and
+ *		   page tables, in whole pages. Pages of SBM_MAP buffers are the
+ *		   caller's and do not count. 0 means none but the system's.
+ *
+ * Weak isolation cannot stop a target. It ignores limits of time.
  */
 struct sbm_attr {
 	enum sbm_isolation	min_isolation;
 	unsigned int		flags;
 	size_t			stack_size;
+	u64			time_limit;
+	u64			total_time_limit;
+	size_t			memory_limit;
 };
 
 /* Stack of a target in bytes, the same as most kernel threads have */
@@ -177,7 +207,8 @@ struct sbm_attr {
  * sbm_init() < 0   that error                  destroy (or nothing)
  * a failed buffer  why it failed               destroy; calls return the error
  * a clean call     0                           add buffers, call, destroy
- * a stopped call   why it was stopped          read sbm_fault(), destroy
+ * a stopped call   why it was stopped          read sbm_fault(), reset or destroy
+ * sbm_reset() = 0  0                           as after sbm_init() = 0
  * sbm_destroy()    -EINVAL                     sbm_init()
  * ===============  ==========================  ===============================
  */
@@ -251,7 +282,7 @@ enum sbm_isolation sbm_isolation(void);
  * Return:
  * * 0		- success
  * * -EINVAL	- @sbm is NULL, or not in process context with interrupts enabled
- * * -ENOMEM	- out of memory
+ * * -ENOMEM	- out of memory, see sbm_init_attr()
  */
 int sbm_init(struct sbm *sbm);
 
@@ -266,7 +297,9 @@ int sbm_init(struct sbm *sbm);
  * * -EINVAL		- as sbm_init(); or a value in @attr is not valid
  * * -EOPNOTSUPP	- less than &sbm_attr.min_isolation is available, or not what
  *   a flag asks for
- * * -ENOMEM		- out of memory
+ * * -ENOMEM		- out of memory, or all instances together hold as much as the
+ *   sysctl kernel.sbm_max_pages allows
+ * * -ENOSPC		- &sbm_attr.memory_limit is too little for a stack and tables
  */
 int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);
 
@@ -281,6 +314,91 @@ int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);
  * Context: Process context, may sleep. Interrupts enabled.
  */
 void sbm_destroy(struct sbm *sbm);
+
+/**
+ * sbm_reset() - make an instance as good as new
+ * @sbm: The instance.
+ *
+ * All its buffers are scrubbed and freed, the stack and all else that a target could
+ * write is scrubbed, and what has stopped it or was counted is forgotten: limits
+ * start anew. Cheaper than sbm_destroy() and sbm_init(). It keeps the module that it
+ * holds, if any.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return:
+ * * 0		 - it can be used again
+ * * -EINVAL	 - @sbm is NULL or not set up, or interrupts are disabled
+ * * -EBUSY	 - it is in use; its state does not change
+ * * -EOPNOTSUPP - strong isolation was switched off, or a module that it has called
+ *   is gone: only sbm_destroy() is left
+ */
+int sbm_reset(struct sbm *sbm);
+
+/**
+ * sbm_cancel() - stop a call from elsewhere
+ * @sbm: The instance. The caller makes sure that it is not destroyed meanwhile.
+ *
+ * If a target runs, its call ends with -EINTR soon (the processor that it is on is
+ * interrupted); if none runs, the next call does so at once. Either way the instance
+ * runs nothing more until sbm_reset(). Does not wait.
+ *
+ * Weak isolation cannot stop a target that runs; its next call does not begin.
+ * Without isolation, there is nothing to cancel.
+ *
+ * Context: Any, but NMIs.
+ */
+void sbm_cancel(struct sbm *sbm);
+
+struct sbm_pool;
+
+/**
+ * sbm_pool_create() - have instances ready
+ * @attr: What they need, see sbm_init_attr(). NULL for the same as sbm_init().
+ * @nr:	  How many to keep ready at most, and to set up now.
+ *
+ * For callers that cannot afford to set up an instance for each use. Under memory
+ * pressure those that nobody uses are freed; sbm_pool_get() sets up new ones then.
+ * Memory of instances is charged to whoever sets them up.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the pool, to be tested with IS_ERR(); ERR_PTR of what sbm_init_attr() returns,
+ * or of -ENOMEM
+ */
+struct sbm_pool *sbm_pool_create(const struct sbm_attr *attr, unsigned int nr);
+
+/**
+ * sbm_pool_get() - take an instance out of a pool
+ * @pool: The pool.
+ * @sbm:  The instance, see sbm_init().
+ *
+ * As sbm_init_attr(), but faster if one is ready. Takes as many as are asked for: the
+ * pool does not limit how many are in use.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: see sbm_init_attr(); the error is kept in @sbm, too.
+ */
+int sbm_pool_get(struct sbm_pool *pool, struct sbm *sbm);
+
+/**
+ * sbm_pool_put() - give an instance back
+ * @pool: The pool.
+ * @sbm:  The instance, from sbm_pool_get() of the same pool. One that could not be
+ *	  set up is fine.
+ *
+ * Stands in place of sbm_destroy(). The instance is reset first, see sbm_reset(), or
+ * destroyed if the pool has enough of them.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ */
+void sbm_pool_put(struct sbm_pool *pool, struct sbm *sbm);
+
+/**
+ * sbm_pool_destroy() - free a pool and the instances in it
+ * @pool: The pool; NULL or an ERR_PTR is fine. All instances were given back.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ */
+void sbm_pool_destroy(struct sbm_pool *pool);
 
 /**
  * sbm_error() - tell why an instance cannot run, or was stopped
@@ -351,7 +469,9 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  *   (init text is not); or Intel PT traces the calling task in user mode
  * * -ENOMEM - out of memory at the first call of a function in a module
  * * -EFAULT - @func was stopped because of a violation
- * * -EINTR - a fatal signal is pending for the calling task
+ * * -ETIME - @func was stopped because its time was used up
+ * * -EINTR - a fatal signal is pending for the calling task; or sbm_cancel() was
+ *   called
  * * other - the sticky error of @sbm, see sbm_error()
  */
 int __must_check sbm_exec(struct sbm *sbm, sbm_func func, void *data);
@@ -406,6 +526,34 @@ static inline void sbm_destroy(struct sbm *sbm)
 	if (sbm)
 		sbm->error = -EINVAL;
 }
+
+static inline int sbm_reset(struct sbm *sbm)
+{
+	return sbm ? sbm->error : -EINVAL;
+}
+
+static inline void sbm_cancel(struct sbm *sbm) { }
+
+/* A pool that has nothing to keep ready is NULL, and has refused before what it must */
+static inline struct sbm_pool *sbm_pool_create(const struct sbm_attr *attr,
+					       unsigned int nr)
+{
+	struct sbm sbm;
+
+	return ERR_PTR(sbm_init_attr(&sbm, attr));
+}
+
+static inline int sbm_pool_get(struct sbm_pool *pool, struct sbm *sbm)
+{
+	return sbm_init(sbm);
+}
+
+static inline void sbm_pool_put(struct sbm_pool *pool, struct sbm *sbm)
+{
+	sbm_destroy(sbm);
+}
+
+static inline void sbm_pool_destroy(struct sbm_pool *pool) { }
 
 static inline int sbm_error(const struct sbm *sbm)
 {
@@ -481,7 +629,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  *
  * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
  * 0, or @size is too large), -ENOMEM, -ENOSPC (no room in the sandbox's address
- * range), -EBUSY (@sbm is running; this one is not kept).
+ * range, or within &sbm_attr.memory_limit), -EBUSY (@sbm is running; this one is not kept).
  *
  * Context: Process context, may sleep. Interrupts enabled.
  * Return: the address of the copy inside the sandbox, with the type of @buf;

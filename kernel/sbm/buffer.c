@@ -8,6 +8,7 @@
  * strong isolation, in the kernel's vmalloc range with weak isolation. Without
  * isolation the target gets the caller's own address.
  */
+#include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/sbm.h>
@@ -42,14 +43,16 @@ static void sbm_buffer_each(struct sbm_buffer *buf, bool out)
 	}
 }
 
-static int sbm_buffer_alloc_pages(struct sbm_buffer *buf)
+static int sbm_buffer_alloc_pages(struct sbm_instance *inst, struct sbm_buffer *buf)
 {
 	unsigned int i;
 
 	for (i = 0; i < buf->nr; i++) {
-		buf->pages[i] = sbm_alloc_page();
-		if (!buf->pages[i])
-			return -ENOMEM;
+		struct page *page = sbm_alloc_page(&inst->memory);
+
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		buf->pages[i] = page;
 	}
 
 	return 0;
@@ -131,7 +134,7 @@ static int sbm_buffer_map(struct sbm_instance *inst, struct sbm_buffer *buf)
 	return err;
 }
 
-static void sbm_buffer_free(struct sbm_buffer *buf)
+static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 {
 	unsigned int i;
 
@@ -143,7 +146,7 @@ static void sbm_buffer_free(struct sbm_buffer *buf)
 	if (!(buf->flags & __SBM_BUF_MAP)) {
 		for (i = 0; i < buf->nr && buf->pages[i]; i++) {
 			clear_highpage(buf->pages[i]);
-			sbm_free_page(buf->pages[i]);
+			sbm_free_page(&inst->memory, buf->pages[i]);
 		}
 	}
 
@@ -186,7 +189,7 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	if (flags & __SBM_BUF_MAP)
 		err = sbm_buffer_find_pages(buf);
 	else
-		err = sbm_buffer_alloc_pages(buf);
+		err = sbm_buffer_alloc_pages(inst, buf);
 	if (err)
 		goto out_free;
 
@@ -206,7 +209,7 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	return 0;
 
 out_free:
-	sbm_buffer_free(buf);
+	sbm_buffer_free(inst, buf);
 	return err;
 }
 
@@ -226,6 +229,6 @@ void sbm_buffers_free(struct sbm_instance *inst)
 
 	list_for_each_entry_safe(buf, next, &inst->buffers, list) {
 		list_del(&buf->list);
-		sbm_buffer_free(buf);
+		sbm_buffer_free(inst, buf);
 	}
 }

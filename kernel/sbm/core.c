@@ -29,7 +29,6 @@ static enum sbm_isolation sbm_max_isolation __ro_after_init = SBM_ISOLATION_STRO
 /* Set by sbm_broken() and never cleared */
 static bool sbm_is_broken __read_mostly;
 
-static atomic_long_t sbm_nr_pages;
 static atomic64_t sbm_last_id;
 
 static int __init sbm_setup(char *str)
@@ -52,31 +51,6 @@ void sbm_broken(const char *why)
 {
 	WRITE_ONCE(sbm_is_broken, true);
 	WARN_ONCE(1, "sbm: %s; strong isolation is switched off\n", why);
-}
-
-/* === Pages === */
-
-struct page *sbm_alloc_page(void)
-{
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-
-	sbm_count(SBM_COUNT_ALLOC);
-	sbm_count(SBM_COUNT_PAGE);
-	if (page)
-		atomic_long_inc(&sbm_nr_pages);
-
-	return page;
-}
-
-void sbm_free_page(struct page *page)
-{
-	atomic_long_dec(&sbm_nr_pages);
-	__free_page(page);
-}
-
-long sbm_pages_in_use(void)
-{
-	return atomic_long_read(&sbm_nr_pages);
 }
 
 /* === Life cycle === */
@@ -119,7 +93,8 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 
 	if ((attr->flags & ~__SBM_ATTR_ALL) ||
 	    attr->min_isolation > SBM_ISOLATION_STRONG ||
-	    attr->stack_size > SBM_MAX_STACK_SIZE)
+	    attr->stack_size > SBM_MAX_STACK_SIZE ||
+	    (attr->memory_limit && attr->memory_limit < PAGE_SIZE))
 		return ERR_PTR(-EINVAL);
 
 	sbm_count(SBM_COUNT_ALLOC);
@@ -129,6 +104,8 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 
 	inst->id = atomic64_inc_return(&sbm_last_id);
 	INIT_LIST_HEAD(&inst->buffers);
+	inst->memory.max_pages = attr->memory_limit >> PAGE_SHIFT ?: ULONG_MAX;
+	sbm_time_init(&inst->time, attr);
 	inst->isolation = sbm_isolation();
 	if (attr->flags & SBM_ATTR_WEAK)
 		inst->isolation = min(inst->isolation, SBM_ISOLATION_WEAK);
@@ -143,7 +120,8 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
 		stack_size = attr->stack_size ?: SBM_DEFAULT_STACK_SIZE;
 		inst->arch = arch_sbm_create(PAGE_ALIGN(stack_size),
-					     attr->flags & SBM_ATTR_IBPB);
+					     attr->flags & SBM_ATTR_IBPB,
+					     &inst->memory);
 		if (IS_ERR(inst->arch)) {
 			int err = PTR_ERR(inst->arch);
 
@@ -195,11 +173,12 @@ EXPORT_SYMBOL_GPL(sbm_init);
 
 /*
  * Become the one thread that uses the instance. The pair of these two orders
- * the uses of an instance that is handed from thread to thread.
+ * the uses of an instance that is handed from thread to thread. A full barrier, for
+ * sbm_cancel_call().
  */
 static bool sbm_acquire(struct sbm_instance *inst)
 {
-	return !cmpxchg_acquire(&inst->owner, NULL, current);
+	return !cmpxchg(&inst->owner, NULL, current);
 }
 
 static void sbm_release(struct sbm_instance *inst)
@@ -242,6 +221,51 @@ void sbm_destroy(struct sbm *sbm)
 	kfree(inst);
 }
 EXPORT_SYMBOL_GPL(sbm_destroy);
+
+int sbm_reset(struct sbm *sbm)
+{
+	struct sbm_instance *inst;
+	int err = 0;
+
+	if (!sbm || !sbm->instance || !sbm_context_ok())
+		return -EINVAL;
+
+	might_sleep();
+
+	inst = sbm->instance;
+	if (!sbm_acquire(inst))
+		return -EBUSY;
+
+	sbm_debugfs_lock(inst);
+	/* Tables first: no page goes back that they still map */
+	if (inst->isolation == SBM_ISOLATION_STRONG) {
+		err = arch_sbm_reset(inst->arch);
+		if (READ_ONCE(sbm_is_broken))
+			err = -EOPNOTSUPP;
+	}
+	sbm_buffers_free(inst);
+	sbm_debugfs_unlock(inst);
+
+	memset(&inst->fault, 0, sizeof(inst->fault));
+	inst->stopped = false;
+	inst->time.call = 0;
+	inst->time.total = 0;
+	WRITE_ONCE(inst->target, 0);
+	inst->poison = err;
+	sbm->error = err;
+	WRITE_ONCE(inst->cancel, false);
+	sbm_release(inst);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(sbm_reset);
+
+void sbm_cancel(struct sbm *sbm)
+{
+	if (sbm && sbm->instance)
+		sbm_cancel_call(sbm->instance);
+}
+EXPORT_SYMBOL_GPL(sbm_cancel);
 
 /* === State === */
 
@@ -343,19 +367,25 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	WRITE_ONCE(inst->target, desc->target);
 	sbm->error = 0;
 
-	if (inst->isolation < SBM_ISOLATION_STRONG) {
-		ret = desc->thunk(desc->args);
-	} else {
+	memset(&inst->fault, 0, sizeof(inst->fault));
+	inst->time.call = 0;
+	if (inst->isolation == SBM_ISOLATION_STRONG)
 		err = arch_sbm_call(inst, desc, &ret);
-		if (err) {
-			sbm_debugfs_count_stop();
-			inst->stopped = true;
-			inst->poison = err;
-			sbm->error = err;
-			sbm_report(inst);
-			return err;
-		}
+	else if (inst->isolation == SBM_ISOLATION_WEAK)
+		err = sbm_must_stop(inst);
+	else
+		err = 0;
+	if (err) {
+		sbm_debugfs_count_stop();
+		inst->fault.time = inst->time.call;
+		inst->stopped = true;
+		inst->poison = err;
+		sbm->error = err;
+		sbm_report(inst);
+		return err;
 	}
+	if (inst->isolation < SBM_ISOLATION_STRONG)
+		ret = desc->thunk(desc->args);
 
 	sbm_buffers_copy_out(inst);
 

@@ -31,6 +31,8 @@ static const char * const sbm_cause_names[] = {
 	[SBM_CAUSE_PROBE]		= "kernel probe",
 	[SBM_CAUSE_MACHINE_CHECK]	= "machine check",
 	[SBM_CAUSE_SIGNAL]		= "fatal signal",
+	[SBM_CAUSE_CANCEL]		= "cancellation",
+	[SBM_CAUSE_TIME]		= "the limit of its time",
 	[SBM_CAUSE_TRACED]		= "processor trace",
 	[SBM_CAUSE_OTHER]		= "exception",
 	[SBM_CAUSE_INTERNAL]		= "internal error",
@@ -92,7 +94,7 @@ void sbm_report(const struct sbm_instance *inst)
 		pr_warn("  %s address %lx, error code %lx\n",
 			sbm_access_names[f->access], f->address, f->error_code);
 		sbm_report_address(inst, f->address);
-	} else if (f->cause != SBM_CAUSE_SIGNAL && f->cause != SBM_CAUSE_TRACED) {
+	} else if (f->cause < SBM_CAUSE_SIGNAL || f->cause > SBM_CAUSE_TRACED) {
 		pr_warn("  vector %u, error code %lx\n", f->vector, f->error_code);
 	}
 }

@@ -60,6 +60,34 @@ struct sbm_debugfs {
 };
 
 /**
+ * struct sbm_memory - the pages that an instance holds
+ * @nr_pages:  How many.
+ * @max_pages: How many it may.
+ */
+struct sbm_memory {
+	unsigned long	nr_pages;
+	unsigned long	max_pages;
+};
+
+/**
+ * struct sbm_time - the time that an instance spends inside, in nanoseconds
+ * @limit:	 For one call.
+ * @total_limit: For all of them.
+ * @call:	 Of this call.
+ * @total:	 Of all of them.
+ * @begin:	 When the stay began, by the clock of its CPU.
+ * @armed:	 A timer shall end the stay.
+ */
+struct sbm_time {
+	u64	limit;
+	u64	total_limit;
+	u64	call;
+	u64	total;
+	u64	begin;
+	bool	armed;
+};
+
+/**
  * struct sbm_instance - state of a sandbox
  * @id:		Number of the instance, never used again.
  * @isolation:	What the instance has got.
@@ -69,6 +97,10 @@ struct sbm_debugfs {
  * @stopped:	@fault is valid.
  * @fault:	Why the last call was stopped.
  * @target:	The function that is being called, for the report.
+ * @cancel:	Nothing shall run in it until it is reset. Anybody may set it.
+ * @memory:	Pages that it holds.
+ * @time:	Time that it has used.
+ * @idle:	Entry in &sbm_pool.idle, while it is there.
  * @arch:	State of the architecture, for %SBM_ISOLATION_STRONG.
  * @debugfs:	For those who look at it.
  *
@@ -83,6 +115,10 @@ struct sbm_instance {
 	bool			stopped;
 	struct sbm_fault	fault;
 	unsigned long		target;
+	bool			cancel;
+	struct sbm_memory	memory;
+	struct sbm_time		time;
+	struct list_head	idle;
 	struct arch_sbm		*arch;
 #ifdef CONFIG_DEBUG_FS
 	struct sbm_debugfs	debugfs;
@@ -94,11 +130,35 @@ struct sbm_instance {
 
 /*
  * Pages that sandboxes hold: buffers, stacks, tables. Not what all sandboxes
- * share. Back to its old value once an instance is destroyed.
+ * share. ERR_PTR(-ENOSPC) beyond the limit of the instance; ERR_PTR(-ENOMEM) beyond
+ * that of the system, or if there is no memory.
  */
-struct page *sbm_alloc_page(void);
-void sbm_free_page(struct page *page);
+struct page *sbm_alloc_page(struct sbm_memory *memory);
+void sbm_free_page(struct sbm_memory *memory, struct page *page);
+
+/* Of all instances. Back to its old value once an instance is destroyed. */
 long sbm_pages_in_use(void);
+
+/* The sysctls of these names, for limits.c and the tests */
+extern unsigned long sbm_max_pages;
+extern unsigned int sbm_time_limit_ms;
+
+void sbm_time_init(struct sbm_time *time, const struct sbm_attr *attr);
+
+/*
+ * Around each stay. Interrupts off from sbm_must_stop() to sbm_time_end(), and all of
+ * it on one CPU.
+ */
+void sbm_time_begin(struct sbm_time *time);
+void sbm_time_end(struct sbm_time *time);
+
+/*
+ * Asked before each stay, when nothing that comes later can come without an
+ * interrupt. Return: 0; or an error, with its cause set.
+ */
+int sbm_must_stop(struct sbm_instance *inst);
+
+void sbm_cancel_call(struct sbm_instance *inst);
 
 void sbm_report(const struct sbm_instance *inst);
 
@@ -204,11 +264,21 @@ const char *arch_sbm_available(void);
  * arch_sbm_create() - set up page tables and stack
  * @stack_size: Size of the stack in bytes, whole pages.
  * @ibpb:	See %SBM_ATTR_IBPB.
+ * @memory:	Where its pages count, until arch_sbm_destroy().
  *
- * Return: the state; ERR_PTR(-ENOMEM); ERR_PTR(-EOPNOTSUPP) if there is no such
- * barrier.
+ * Return: the state; ERR_PTR of -ENOMEM or -ENOSPC; ERR_PTR(-EOPNOTSUPP) if there is
+ * no such barrier.
  */
-struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb);
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
+				 struct sbm_memory *memory);
+
+/**
+ * arch_sbm_reset() - unmap what arch_sbm_map() has mapped, scrub the rest
+ * @as: The state; nothing runs in it.
+ *
+ * Return: 0; -EOPNOTSUPP if nothing may run in it any more.
+ */
+int arch_sbm_reset(struct arch_sbm *as);
 
 /**
  * arch_sbm_destroy() - free all that arch_sbm_create() and arch_sbm_map() took
@@ -283,9 +353,15 @@ static inline const char *arch_sbm_available(void)
 	return "this architecture or configuration has no support for it";
 }
 
-static inline struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
+static inline struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
+					       struct sbm_memory *memory)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline int arch_sbm_reset(struct arch_sbm *as)
+{
+	return 0;
 }
 
 static inline void arch_sbm_destroy(struct arch_sbm *as) { }

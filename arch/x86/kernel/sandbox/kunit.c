@@ -339,7 +339,7 @@ void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *pla
 
 		shift -= SBM_TABLE_SHIFT;
 		entry = table[(plant->addr >> shift) % PTRS_PER_PTE];
-		sbm_free_page(virt_to_page(table));
+		sbm_free_page(as->memory, virt_to_page(table));
 	}
 	as->nr_tables = plant->nr_tables;
 }

@@ -18,6 +18,7 @@
 #include <linux/panic.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -581,23 +582,21 @@ static bool sbm_is_traced(void)
  */
 static int sbm_prepare_entry(struct sbm_instance *inst)
 {
+	int err;
+
 	for (;;) {
-		if (fatal_signal_pending(current))
-			return sbm_stop(inst, SBM_CAUSE_SIGNAL, -EINTR);
-
 		local_irq_disable();
-		if (likely(!(read_thread_flags() &
-			     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)) &&
-			   !fatal_signal_pending(current))) {
-			if (likely(!sbm_is_traced()))
-				return 0;
-			local_irq_enable();
-			return sbm_stop(inst, SBM_CAUSE_TRACED, -EOPNOTSUPP);
-		}
+		err = sbm_must_stop(inst);
+		if (unlikely(!err && sbm_is_traced()))
+			err = sbm_stop(inst, SBM_CAUSE_TRACED, -EOPNOTSUPP);
+		if (likely(!err && !(read_thread_flags() &
+				     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))))
+			return 0;
 		local_irq_enable();
+		if (err)
+			return err;
 
-		if (!fatal_signal_pending(current))
-			schedule();
+		schedule();
 	}
 }
 
@@ -614,7 +613,6 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 
 	/* Nothing of the kernel's goes in: all registers but these are zero */
 	memset(regs, 0, sizeof(*regs));
-	memset(&inst->fault, 0, sizeof(inst->fault));
 
 	switch (desc->nr) {
 	case 6:
@@ -668,9 +666,15 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		}
 
 		err = sbm_prepare_entry(inst);
-		if (err)
+		if (err) {
+			/* Where it was, or would have begun */
+			inst->fault.ip = regs->ip;
+			inst->fault.sp = regs->sp;
 			return err;
+		}
+		sbm_time_begin(&inst->time);
 		sbm_stay(as, &ev);
+		sbm_time_end(&inst->time);
 		if (unlikely(sbm_test_loses(ev.exit)))
 			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
 		vector = ev.exit & SBM_EXIT_VECTOR;
@@ -693,6 +697,8 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			sbm_count(SBM_COUNT_INTERRUPT);
 			x86_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
 			local_irq_enable();
+			/* A call may be longer than RCU's patience */
+			cond_resched_tasks_rcu_qs();
 			continue;
 		}
 

@@ -19,6 +19,8 @@
 
 #include "gate.h"
 
+struct sbm_memory;
+
 /*
  * The window: what is private to an instance. It lies in the guard hole, which
  * the kernel leaves empty (Xen PV uses it, and is refused): a sandbox address
@@ -72,7 +74,11 @@ struct sbm_tlb {
  *		ones.
  * @top:	Top-level page table.
  * @nr_tables:	Number of private page-table pages, @top included.
+ * @memory:	Where its pages count.
  * @next:	First free address of the window. A guard page lies before it.
+ * @buffers:	Address of the first buffer: @next as it was at first.
+ * @shadow:	What stands in for per-CPU variables.
+ * @zero:	Zeroes for what pointers among them lead to.
  * @stack_low:	Lowest byte of the stack.
  * @stack_high: Address behind the stack.
  * @gsbase:	GS base: an access to a hot per-CPU variable ends in the shadow.
@@ -91,7 +97,11 @@ struct arch_sbm {
 	u64		generation;
 	u64		*top;
 	unsigned int	nr_tables;
+	struct sbm_memory *memory;
 	unsigned long	next;
+	unsigned long	buffers;
+	unsigned long	shadow;
+	unsigned long	zero;
 	unsigned long	stack_low;
 	unsigned long	stack_high;
 	unsigned long	gsbase;

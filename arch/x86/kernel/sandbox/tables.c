@@ -91,7 +91,7 @@ static u64 sbm_table_entry(u64 *table, u64 user)
  * Find the entry for @addr at level @shift, with all tables above it. Tables for
  * a sandbox (@as) are counted and accounted; shared ones (NULL) are for ever, and a
  * sandbox gets a copy of its own of those on the way. @user is _PAGE_USER or 0 for
- * new tables.
+ * new tables. An ERR_PTR if there is no page for one.
  */
 static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 		     unsigned int shift, u64 user)
@@ -107,11 +107,15 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 
 			/* Nothing hangs below a large entry */
 			if (WARN_ON_ONCE(*entry & _PAGE_PRESENT && *entry & _PAGE_PSE))
-				return NULL;
+				return ERR_PTR(-ENOMEM);
 
-			page = as ? sbm_alloc_page() : alloc_page(GFP_KERNEL | __GFP_ZERO);
-			if (!page)
-				return NULL;
+			if (as)
+				page = sbm_alloc_page(as->memory);
+			else
+				page = alloc_page(GFP_KERNEL | __GFP_ZERO) ?:
+				       ERR_PTR(-ENOMEM);
+			if (IS_ERR(page))
+				return ERR_CAST(page);
 			if (*entry & _PAGE_PRESENT)
 				copy_page(page_address(page), sbm_table_of(*entry));
 			if (as)
@@ -148,7 +152,7 @@ static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
 	}
 
 	if (as)
-		sbm_free_page(virt_to_page(table));
+		sbm_free_page(as->memory, virt_to_page(table));
 	else
 		free_page((unsigned long)table);
 }
@@ -255,8 +259,8 @@ static int sbm_map_image(unsigned long addr, unsigned long end,
 		}
 
 		entry = sbm_walk(NULL, sbm_template, addr, shift, _PAGE_USER);
-		if (!entry)
-			return -ENOMEM;
+		if (IS_ERR(entry))
+			return PTR_ERR(entry);
 		*entry = frame | flags;
 		sbm_count(SBM_COUNT_ENTRY);
 		addr += 1UL << shift;
@@ -307,8 +311,8 @@ static int sbm_map_same(struct arch_sbm *as, u64 *top, unsigned long addr, u64 f
 	if (!frame)
 		return -EFAULT;
 	entry = sbm_walk(as, top, addr, PAGE_SHIFT, flags & _PAGE_USER);
-	if (!entry)
-		return -ENOMEM;
+	if (IS_ERR(entry))
+		return PTR_ERR(entry);
 	*entry = frame | flags;
 	sbm_count(SBM_COUNT_ENTRY);
 
@@ -365,8 +369,8 @@ static int sbm_map_cpu_entry_area(void)
 	u64 *entry;
 
 	entry = sbm_walk(NULL, sbm_template, CPU_ENTRY_AREA_BASE, P4D_SHIFT, 0);
-	if (!entry)
-		return -ENOMEM;
+	if (IS_ERR(entry))
+		return PTR_ERR(entry);
 	*entry = p4d_val(*p4d_offset(pgd, CPU_ENTRY_AREA_BASE)) & ~(u64)_PAGE_USER;
 
 	return 0;
@@ -399,7 +403,7 @@ int sbm_shared_create(void)
 
 	/* What hangs below this entry is the kernel's. All else is ours. */
 	entry = sbm_walk(NULL, sbm_template, CPU_ENTRY_AREA_BASE, P4D_SHIFT, 0);
-	if (entry)
+	if (!IS_ERR(entry))
 		*entry = 0;
 	sbm_free_tables(NULL, sbm_template, sbm_top_shift());
 	sbm_template = NULL;
@@ -414,8 +418,8 @@ int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 {
 	u64 *entry = sbm_walk(as, as->top, addr, PAGE_SHIFT, _PAGE_USER);
 
-	if (!entry)
-		return -ENOMEM;
+	if (IS_ERR(entry))
+		return PTR_ERR(entry);
 
 	/* A TLB keeps what was present, and never that something was not */
 	if (*entry & _PAGE_PRESENT)
@@ -468,15 +472,15 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 }
 
 /* A zeroed page of the instance at @addr */
-static struct page *sbm_own_page(struct arch_sbm *as, unsigned long addr)
+static int sbm_own_page(struct arch_sbm *as, unsigned long addr)
 {
-	struct page *page = sbm_alloc_page();
+	struct page *page = sbm_alloc_page(as->memory);
 
-	if (!page)
-		return NULL;
+	if (IS_ERR(page))
+		return PTR_ERR(page);
 	as->own[as->nr_own++] = page;
 
-	return sbm_map_page(as, addr, page, SBM_WRITE) ? NULL : page;
+	return sbm_map_page(as, addr, page, SBM_WRITE);
 }
 
 /*
@@ -484,80 +488,96 @@ static struct page *sbm_own_page(struct arch_sbm *as, unsigned long addr)
  * protector's canary, the preemption counter, current. Private pages stand in
  * for those that hold them, at the same offset from the GS base of the sandbox;
  * every other access through GS faults.
- *
- * The preemption counter is never 0, so nothing tries to call the scheduler.
- * Pointers lead to pages of zeroes.
  */
+static const unsigned long sbm_hot[] = {
+#ifdef CONFIG_STACKPROTECTOR
+	(unsigned long)&X86_PCPU_CANARY,
+#endif
+	(unsigned long)&X86_PCPU_PREEMPT_COUNT,
+	(unsigned long)&X86_PCPU_CURRENT,
+};
+
 static int sbm_create_shadow(struct arch_sbm *as)
 {
-	const unsigned long preempt = (unsigned long)&X86_PCPU_PREEMPT_COUNT;
-#ifdef CONFIG_STACKPROTECTOR
-	const unsigned long canary = (unsigned long)&X86_PCPU_CANARY;
-#else
-	const unsigned long canary = preempt;
-#endif
-	const unsigned long task = (unsigned long)&X86_PCPU_CURRENT;
-	const unsigned long self = (unsigned long)&this_cpu_off;
-	const unsigned long hot[] = { canary, preempt, task };
 	unsigned long nr_zero = DIV_ROUND_UP(sizeof(struct task_struct), PAGE_SIZE);
 	unsigned long low = ULONG_MAX, high = 0;
-	unsigned long shadow, zero;
 	unsigned int i, j;
+	int err;
 
-	for (i = 0; i < ARRAY_SIZE(hot); i++) {
-		low = min(low, hot[i] & PAGE_MASK);
-		high = max(high, hot[i] & PAGE_MASK);
+	for (i = 0; i < ARRAY_SIZE(sbm_hot); i++) {
+		low = min(low, sbm_hot[i] & PAGE_MASK);
+		high = max(high, sbm_hot[i] & PAGE_MASK);
 	}
 
-	shadow = sbm_window_take(as, ((high - low) >> PAGE_SHIFT) + 1);
-	zero = sbm_window_take(as, nr_zero);
-	if (!shadow || !zero)
+	as->shadow = sbm_window_take(as, ((high - low) >> PAGE_SHIFT) + 1);
+	as->zero = sbm_window_take(as, nr_zero);
+	if (!as->shadow || !as->zero)
 		return -ENOSPC;
 
 	for (i = 0; i < nr_zero; i++) {
-		if (sbm_map_page(as, zero + i * PAGE_SIZE, ZERO_PAGE(0), SBM_READ))
-			return -ENOMEM;
+		err = sbm_map_page(as, as->zero + i * PAGE_SIZE, ZERO_PAGE(0), SBM_READ);
+		if (err)
+			return err;
 	}
 
-	as->gsbase = shadow - low;
+	as->gsbase = as->shadow - low;
 
-	for (i = 0; i < ARRAY_SIZE(hot); i++) {
-		unsigned long base = hot[i] & PAGE_MASK;
-		struct page *page;
-		void *p;
+	for (i = 0; i < ARRAY_SIZE(sbm_hot); i++) {
+		unsigned long base = sbm_hot[i] & PAGE_MASK;
 
 		for (j = 0; j < i; j++) {
-			if ((hot[j] & PAGE_MASK) == base)
+			if ((sbm_hot[j] & PAGE_MASK) == base)
 				break;
 		}
 		if (j < i)
 			continue;
 
-		page = sbm_own_page(as, base + as->gsbase);
-		if (!page)
-			return -ENOMEM;
-
-		p = page_address(page);
-		if (IS_ENABLED(CONFIG_STACKPROTECTOR) &&
-		    (canary & PAGE_MASK) == base)
-			*(unsigned long *)(p + offset_in_page(canary)) =
-				get_random_long();
-		if ((preempt & PAGE_MASK) == base)
-			*(typeof(X86_PCPU_PREEMPT_COUNT) __force *)
-				(p + offset_in_page(preempt)) =
-				PREEMPT_NEED_RESCHED | 1;
-		if ((task & PAGE_MASK) == base)
-			*(unsigned long *)(p + offset_in_page(task)) = zero;
-		if ((self & PAGE_MASK) == base)
-			*(unsigned long *)(p + offset_in_page(self)) = zero;
+		err = sbm_own_page(as, base + as->gsbase);
+		if (err)
+			return err;
 	}
 
 	return 0;
 }
 
+/* Where the kernel finds what stands in for the per-CPU variable @var, if anything does */
+static void *sbm_shadow(const struct arch_sbm *as, unsigned long var)
+{
+	u64 rights, pfn;
+
+	if (!sbm_lookup(as, var + as->gsbase, &rights, &pfn) || !(rights & _PAGE_RW))
+		return NULL;
+
+	return pfn_to_kaddr(pfn) + offset_in_page(var);
+}
+
+/*
+ * The preemption counter is never 0, so nothing tries to call the scheduler.
+ * Pointers lead to pages of zeroes.
+ */
+static void sbm_fill_shadow(struct arch_sbm *as)
+{
+	typeof(X86_PCPU_PREEMPT_COUNT) __force *preempt;
+	unsigned long *p;
+
+#ifdef CONFIG_STACKPROTECTOR
+	p = sbm_shadow(as, (unsigned long)&X86_PCPU_CANARY);
+	*p = get_random_long();
+#endif
+	preempt = sbm_shadow(as, (unsigned long)&X86_PCPU_PREEMPT_COUNT);
+	*preempt = PREEMPT_NEED_RESCHED | 1;
+	p = sbm_shadow(as, (unsigned long)&X86_PCPU_CURRENT);
+	*p = as->zero;
+	/* On the same page as one of these, or nowhere */
+	p = sbm_shadow(as, (unsigned long)&this_cpu_off);
+	if (p)
+		*p = as->zero;
+}
+
 static int sbm_create_stack(struct arch_sbm *as, size_t size)
 {
 	unsigned long addr = sbm_window_take(as, size >> PAGE_SHIFT);
+	int err;
 
 	if (!addr)
 		return -ENOSPC;
@@ -565,14 +585,16 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 	as->stack_low = addr;
 	as->stack_high = addr + size;
 	for (; addr < as->stack_high; addr += PAGE_SIZE) {
-		if (!sbm_own_page(as, addr))
-			return -ENOMEM;
+		err = sbm_own_page(as, addr);
+		if (err)
+			return err;
 	}
 
 	return 0;
 }
 
-struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
+				 struct sbm_memory *memory)
 {
 	static atomic64_t last_id;
 	/* The shadow has one page per hot variable at most */
@@ -591,13 +613,17 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
 
 	INIT_LIST_HEAD(&as->modules);
 	as->ibpb = ibpb;
+	as->memory = memory;
 	sbm_count(SBM_COUNT_ALLOC);
 	as->own = kcalloc(max_own, sizeof(*as->own), GFP_KERNEL_ACCOUNT);
-	page = sbm_alloc_page();
-	if (page)
-		as->top = page_address(page);
-	if (!as->own || !page)
+	if (!as->own)
 		goto out_destroy;
+	page = sbm_alloc_page(memory);
+	if (IS_ERR(page)) {
+		err = PTR_ERR(page);
+		goto out_destroy;
+	}
+	as->top = page_address(page);
 
 	as->id = atomic64_inc_return(&last_id);
 	memcpy(as->top, sbm_template, PAGE_SIZE);
@@ -610,6 +636,8 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb)
 		err = sbm_create_stack(as, stack_size);
 	if (err)
 		goto out_destroy;
+	sbm_fill_shadow(as);
+	as->buffers = as->next;
 
 	return as;
 
@@ -628,11 +656,62 @@ void arch_sbm_destroy(struct arch_sbm *as)
 
 	for (i = 0; i < as->nr_own; i++) {
 		clear_page(page_address(as->own[i]));
-		sbm_free_page(as->own[i]);
+		sbm_free_page(as->memory, as->own[i]);
 	}
 
 	kfree(as->own);
 	kfree_sensitive(as);
+}
+
+/* Unmap all buffers. Tables that have mapped nothing else are freed. */
+static void sbm_unmap_buffers(struct arch_sbm *as)
+{
+	u64 *table = as->top;
+	unsigned long addr;
+	unsigned int shift;
+
+	/* The stack is there, so all of these are */
+	for (shift = sbm_top_shift(); shift > PMD_SHIFT; shift -= SBM_TABLE_SHIFT)
+		table = sbm_table_of(*sbm_entry(table, SBM_WINDOW_START, shift));
+
+	for (addr = as->buffers & PMD_MASK; addr < as->next; addr += PMD_SIZE) {
+		u64 *entry = sbm_entry(table, addr, PMD_SHIFT);
+		u64 *ptes;
+
+		if (!(*entry & _PAGE_PRESENT))
+			continue;
+
+		ptes = sbm_table_of(*entry);
+		if (addr < as->buffers) {
+			unsigned int keep = (as->buffers - addr) >> PAGE_SHIFT;
+
+			memset(ptes + keep, 0, (PTRS_PER_PTE - keep) * sizeof(*ptes));
+			continue;
+		}
+		*entry = 0;
+		sbm_free_page(as->memory, virt_to_page(ptes));
+		as->nr_tables--;
+	}
+
+	/*
+	 * What the TLBs of all CPUs hold of it is flushed before anything runs on
+	 * these tables again, and not used until then.
+	 */
+	sbm_tables_changed(as);
+	as->next = as->buffers;
+}
+
+int arch_sbm_reset(struct arch_sbm *as)
+{
+	unsigned int i;
+
+	sbm_unmap_buffers(as);
+	for (i = 0; i < as->nr_own; i++)
+		clear_page(page_address(as->own[i]));
+	sbm_fill_shadow(as);
+	memset(&as->regs, 0, sizeof(as->regs));
+
+	return READ_ONCE(as->module_gone) ? -EOPNOTSUPP : 0;
 }
 
 unsigned long sbm_top_pa(const struct arch_sbm *as)
