@@ -16,6 +16,7 @@
 #include <linux/errno.h>
 #include <linux/limits.h>
 #include <linux/printk.h>
+#include <linux/ptrace.h>
 #include <linux/types.h>
 
 struct sbm_instance;
@@ -117,6 +118,13 @@ enum sbm_access {
  *		it where the exception is a trap. 0 if it cannot be known.
  * @sp:		The target's stack pointer, 0 if it cannot be known.
  * @time:	Nanoseconds that the call has spent inside.
+ * @caller:	Where the call came from: the address that sbm_call() or sbm_exec()
+ *		has returned to.
+ * @has_regs:	@regs is valid.
+ * @regs:	All registers of the target when it was stopped, as the
+ *		architecture has them. The instruction and stack pointers in it are
+ *		@ip and @sp. Not meaningful without @has_regs: the registers were
+ *		lost.
  */
 struct sbm_fault {
 	enum sbm_cause	cause;
@@ -127,6 +135,10 @@ struct sbm_fault {
 	unsigned long	ip;
 	unsigned long	sp;
 	u64		time;
+	unsigned long	caller;
+	bool		has_regs;
+	/* The last member: it is not cleared before a call */
+	struct pt_regs	regs;
 };
 
 /**
@@ -189,6 +201,8 @@ struct sbm_attr {
 #define SBM_DEFAULT_STACK_SIZE	16384
 /* Largest stack in bytes that can be asked for */
 #define SBM_MAX_STACK_SIZE	(256 * 1024)
+/* What sbm_describe() needs, in bytes */
+#define SBM_DESCRIPTION_SIZE	256
 /* Largest buffer in bytes */
 #define SBM_MAX_BUFFER_SIZE	(64UL * 1024 * 1024)
 
@@ -422,6 +436,23 @@ int sbm_error(const struct sbm *sbm);
 const struct sbm_fault *sbm_fault(const struct sbm *sbm);
 
 /**
+ * sbm_describe() - tell what a target finds at an address
+ * @sbm:  The instance.
+ * @addr: The address, for instance &sbm_fault.address.
+ * @buf:  Where the description goes.
+ * @size: Size of @buf in bytes, %SBM_DESCRIPTION_SIZE is enough. What does not fit
+ *	  is cut off.
+ *
+ * The description is a line of English for people: "17 bytes past the end of
+ * buffer 'in' (COPY_IN, 100 bytes), in the guard page behind it". An address in a
+ * guard page is told from the nearest end.
+ *
+ * Context: Process context, may sleep. By the thread that may use @sbm.
+ * Return: the length of the description in bytes, without the zero behind it.
+ */
+int sbm_describe(const struct sbm *sbm, unsigned long addr, char *buf, size_t size);
+
+/**
  * sbm_cause_name() - name of a cause
  * @cause: The cause.
  *
@@ -479,9 +510,9 @@ int __must_check sbm_exec(struct sbm *sbm, sbm_func func, void *data);
 /* Work horse of sbm_call() */
 int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc);
 
-/* Work horse of the SBM_COPY and SBM_MAP macros */
+/* Work horse of the SBM_COPY and SBM_MAP macros; @name is for reports */
 void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
-		   unsigned int flags);
+		   unsigned int flags, const char *name);
 
 #else /* CONFIG_SBM */
 
@@ -565,6 +596,15 @@ static inline const struct sbm_fault *sbm_fault(const struct sbm *sbm)
 	return NULL;
 }
 
+static inline int sbm_describe(const struct sbm *sbm, unsigned long addr,
+			       char *buf, size_t size)
+{
+	if (size)
+		buf[0] = '\0';
+
+	return 0;
+}
+
 static inline const char *sbm_cause_name(enum sbm_cause cause)
 {
 	return "none";
@@ -594,7 +634,8 @@ static inline int __sbm_call_desc(struct sbm *sbm,
 }
 
 static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
-				 size_t size, unsigned int flags)
+				 size_t size, unsigned int flags,
+				 const char *name)
 {
 	return sbm && !sbm->error ? (void *)buf : NULL;
 }
@@ -602,19 +643,20 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
 #endif /* CONFIG_SBM */
 
 /* The value has the type of @buf, decayed if it is an array */
-#define __SBM_BUFFER(sbm, buf, size, flags)				\
+#define __SBM_BUFFER(sbm, buf, size, flags, name)			\
 ({									\
 	typeof(({ (buf); })) __sbm_buf = (buf);				\
 	(typeof(__sbm_buf))__sbm_buffer(sbm, (unsigned long)__sbm_buf,	\
-					size, flags);			\
+					size, flags, name);		\
 })
 
 /* The same for memory that is written: a pointer to const is refused */
-#define __SBM_BUFFER_WRITE(sbm, buf, size, flags)			\
+#define __SBM_BUFFER_WRITE(sbm, buf, size, flags, name)		\
 ({									\
 	typeof(({ (buf); })) __sbm_wbuf = (buf);			\
 	void *__sbm_void __maybe_unused = __sbm_wbuf;			\
-	__SBM_BUFFER(sbm, __sbm_wbuf, size, (flags) | __SBM_BUF_WRITE);	\
+	__SBM_BUFFER(sbm, __sbm_wbuf, size, (flags) | __SBM_BUF_WRITE,	\
+		     name);						\
 })
 
 /**
@@ -625,7 +667,8 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  *
  * The content is copied when the macro is evaluated. The copy starts on a page
  * of its own, the rest of its last page is zero, and the pages before and after
- * it are not mapped. It lives until sbm_destroy().
+ * it are not mapped. It lives until sbm_destroy(). Reports name it by the text of
+ * @buf.
  *
  * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
  * 0, or @size is too large), -ENOMEM, -ENOSPC (no room in the sandbox's address
@@ -636,7 +679,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  * NULL on failure. With @size 0, an address that must not be accessed.
  */
 #define SBM_COPY_IN(sbm, buf, size)	\
-	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_IN)
+	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_IN, #buf)
 
 /**
  * SBM_COPY_OUT() - give a target a buffer for its output
@@ -655,7 +698,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
  */
 #define SBM_COPY_OUT(sbm, buf, size)	\
-	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_OUT)
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_OUT, #buf)
 
 /**
  * SBM_COPY_INOUT() - give a target a writable copy of a buffer
@@ -669,7 +712,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
  */
 #define SBM_COPY_INOUT(sbm, buf, size)	\
-	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_IN | __SBM_BUF_OUT)
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_IN | __SBM_BUF_OUT, #buf)
 
 /**
  * SBM_MAP_READONLY() - let a target read the caller's own memory
@@ -692,7 +735,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
  */
 #define SBM_MAP_READONLY(sbm, buf, size)	\
-	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_MAP)
+	__SBM_BUFFER(sbm, buf, size, __SBM_BUF_MAP, #buf)
 
 /**
  * SBM_MAP_WRITABLE() - let a target write to the caller's own memory
@@ -707,7 +750,7 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  * Return: the address inside the sandbox, with the type of @buf; NULL on failure.
  */
 #define SBM_MAP_WRITABLE(sbm, buf, size)	\
-	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_MAP)
+	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_MAP, #buf)
 
 /*
  * Helpers to process the lists of types and names: __SBM_MAP(m, ...) makes

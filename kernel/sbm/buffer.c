@@ -154,7 +154,7 @@ static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 }
 
 int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
-		   unsigned int flags, unsigned long *addr)
+		   unsigned int flags, const char *name, unsigned long *addr)
 {
 	struct sbm_buffer *buf;
 	unsigned int offset = 0;
@@ -185,6 +185,7 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	buf->size = size;
 	buf->nr = nr;
 	buf->offset = offset;
+	strscpy(buf->name, name ?: "", sizeof(buf->name));
 
 	if (flags & __SBM_BUF_MAP)
 		err = sbm_buffer_find_pages(buf);

@@ -10,11 +10,12 @@
 struct sbm_instance;
 
 /*
- * Give @inst the buffer @kaddr of @size bytes; @addr is what the target sees.
+ * Give @inst the buffer @kaddr of @size bytes; @addr is what the target sees, @name
+ * what reports call it, or NULL.
  * Return: 0, -EINVAL, -ENOMEM or -ENOSPC; nothing is left over on failure.
  */
 int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
-		   unsigned int flags, unsigned long *addr);
+		   unsigned int flags, const char *name, unsigned long *addr);
 
 /* Copy all output buffers to their callers */
 void sbm_buffers_copy_out(struct sbm_instance *inst);

@@ -9,6 +9,7 @@
 #include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/init.h>
+#include <linux/instruction_pointer.h>
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -17,6 +18,7 @@
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 
 #include "buffer.h"
@@ -299,7 +301,7 @@ EXPORT_SYMBOL_GPL(sbm_instance_isolation);
 /* === Buffers === */
 
 void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
-		   unsigned int flags)
+		   unsigned int flags, const char *name)
 {
 	struct sbm_instance *inst;
 	unsigned long addr = 0;
@@ -319,7 +321,7 @@ void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
 		err = -EINVAL;
 	if (!err) {
 		might_sleep();
-		err = sbm_buffer_add(inst, buf, size, flags, &addr);
+		err = sbm_buffer_add(inst, buf, size, flags, name, &addr);
 	}
 	if (err) {
 		inst->poison = err;
@@ -334,7 +336,7 @@ EXPORT_SYMBOL_GPL(__sbm_buffer);
 /* === Calls === */
 
 static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
-		   const struct sbm_call_desc *desc)
+		   const struct sbm_call_desc *desc, unsigned long caller)
 {
 	int err, ret;
 
@@ -367,7 +369,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	WRITE_ONCE(inst->target, desc->target);
 	sbm->error = 0;
 
-	memset(&inst->fault, 0, sizeof(inst->fault));
+	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->time.call = 0;
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		err = arch_sbm_call(inst, desc, &ret);
@@ -378,6 +380,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	if (err) {
 		sbm_debugfs_count_stop();
 		inst->fault.time = inst->time.call;
+		inst->fault.caller = caller;
 		inst->stopped = true;
 		inst->poison = err;
 		sbm->error = err;
@@ -392,7 +395,9 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	return ret;
 }
 
-int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc)
+/* @caller: return address of the function that others call */
+static int sbm_call_from(struct sbm *sbm, const struct sbm_call_desc *desc,
+			 unsigned long caller)
 {
 	struct sbm_instance *inst;
 	int ret;
@@ -413,11 +418,16 @@ int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc)
 		ret = -EINVAL;
 	} else {
 		might_sleep();
-		ret = sbm_run(sbm, inst, desc);
+		ret = sbm_run(sbm, inst, desc, caller);
 	}
 	sbm_release(inst);
 
 	return ret;
+}
+
+int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc)
+{
+	return sbm_call_from(sbm, desc, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(__sbm_call_desc);
 
@@ -448,6 +458,6 @@ int sbm_exec(struct sbm *sbm, sbm_func func, void *data)
 		.nr	= ARRAY_SIZE(regs),
 	};
 
-	return __sbm_call_desc(sbm, &desc);
+	return sbm_call_from(sbm, &desc, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(sbm_exec);

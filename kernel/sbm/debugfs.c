@@ -206,17 +206,6 @@ DEFINE_SEQ_ATTRIBUTE(sbm_instances);
 
 /* === What an instance has === */
 
-const char *sbm_debugfs_buffer_kind(const struct sbm_buffer *buf)
-{
-	if (buf->flags & __SBM_BUF_MAP)
-		return buf->flags & __SBM_BUF_WRITE ? "MAP_WRITABLE" :
-						      "MAP_READONLY";
-	if (!(buf->flags & __SBM_BUF_OUT))
-		return "COPY_IN";
-
-	return buf->flags & __SBM_BUF_IN ? "COPY_INOUT" : "COPY_OUT";
-}
-
 static bool sbm_buffer_has(const struct sbm_buffer *buf, unsigned long addr)
 {
 	unsigned long start = buf->addr & PAGE_MASK;
@@ -256,7 +245,7 @@ void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst)
 	mutex_lock(&inst->debugfs.lock);
 	list_for_each_entry(buf, &inst->buffers, list)
 		seq_printf(m, "buffer %u: %s, %zu bytes at %lx\n", ++nr,
-			   sbm_debugfs_buffer_kind(buf), buf->size, buf->addr);
+			   sbm_buffer_kind(buf), buf->size, buf->addr);
 
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_dump_tables(m, inst);

@@ -42,7 +42,6 @@ const struct sbm_buffer *sbm_debugfs_buffer(const struct sbm_instance *inst,
 					    unsigned long addr,
 					    const struct sbm_buffer *buf,
 					    unsigned int *nr);
-const char *sbm_debugfs_buffer_kind(const struct sbm_buffer *buf);
 
 #else /* CONFIG_DEBUG_FS */
 

@@ -3,20 +3,36 @@
  * Sandbox mode (SBM): what the log says when a target was stopped.
  *
  * A stop is not a bug of the kernel: a report must contain none of the words by
- * which tools find one (see Documentation/sandbox/usage.rst).
+ * which tools find one (see Documentation/sandbox/reports.rst). Each line that has
+ * a symbol ends with it, for scripts/decode_stacktrace.sh.
  */
 #define pr_fmt(fmt) "sbm: " fmt
 
+#include <linux/align.h>
 #include <linux/array_size.h>
 #include <linux/build_bug.h>
 #include <linux/export.h>
+#include <linux/kernel.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
+#include <linux/sprintf.h>
+#include <linux/stacktrace.h>
+#include <linux/stdarg.h>
+#include <linux/string.h>
+#include <linux/time64.h>
 
 #include "sbm.h"
+
+/* Frames of the caller that are shown */
+#define SBM_CALLER_FRAMES	24
+
+/* Buffers that are shown */
+#define SBM_MAX_SHOWN_BUFFERS	32
 
 static const char * const sbm_cause_names[] = {
 	[SBM_CAUSE_NONE]		= "none",
@@ -53,48 +69,342 @@ const char *sbm_cause_name(enum sbm_cause cause)
 }
 EXPORT_SYMBOL_GPL(sbm_cause_name);
 
-/* Say where @addr lies if a buffer or its guard pages are there */
-static void sbm_report_address(const struct sbm_instance *inst, unsigned long addr)
+const char *sbm_buffer_kind(const struct sbm_buffer *buf)
+{
+	if (buf->flags & __SBM_BUF_MAP)
+		return buf->flags & __SBM_BUF_WRITE ? "MAP_WRITABLE" :
+						      "MAP_READONLY";
+	if (!(buf->flags & __SBM_BUF_OUT))
+		return "COPY_IN";
+
+	return buf->flags & __SBM_BUF_IN ? "COPY_INOUT" : "COPY_OUT";
+}
+
+
+void sbm_say(struct sbm_out *out, const char *fmt, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	out->line(out, &vaf);
+	va_end(args);
+}
+
+/* === What is at an address === */
+
+/**
+ * struct sbm_near - what an address is nearest to
+ * @buf:      A buffer, or NULL.
+ * @area:     An area of the architecture's, if @buf is NULL. Without a name: nothing.
+ * @inside:   The address is in it.
+ * @on_page:  It is on a page of it, so it is mapped.
+ * @before:   It is before it, not behind.
+ * @distance: Bytes from the start (@inside, @before) or the end.
+ */
+struct sbm_near {
+	const struct sbm_buffer	*buf;
+	struct sbm_area		area;
+	bool			inside;
+	bool			on_page;
+	bool			before;
+	unsigned long		distance;
+};
+
+/*
+ * How @addr lies to an area, if it is on its pages or the guard pages around them.
+ * Between two of them is one guard page: what is nearest was probably meant.
+ */
+static bool sbm_near_area(struct sbm_near *near, const struct sbm_area *area,
+			  unsigned long addr)
+{
+	unsigned long first = area->start & PAGE_MASK;
+	unsigned long behind = PAGE_ALIGN(area->end);
+	struct sbm_near found = {
+		.area		= *area,
+		.inside		= addr >= area->start && addr < area->end,
+		.on_page	= addr >= first && addr < behind,
+		.before		= addr < area->start,
+	};
+
+	/* Subtractions: an area may end with the address space */
+	if (addr < first - PAGE_SIZE || (addr >= behind && addr - behind >= PAGE_SIZE))
+		return false;
+
+	if (found.before)
+		found.distance = area->start - addr;
+	else
+		found.distance = addr - (found.inside ? area->start : area->end);
+	if (near->area.name && !found.on_page && found.distance >= near->distance)
+		return false;
+
+	*near = found;
+
+	return true;
+}
+
+static void sbm_find_near(const struct sbm_instance *inst, unsigned long addr,
+			  struct sbm_near *near)
 {
 	const struct sbm_buffer *buf;
+	struct sbm_area area;
+	unsigned int i;
 
+	memset(near, 0, sizeof(*near));
 	list_for_each_entry(buf, &inst->buffers, list) {
-		unsigned long end = buf->addr + buf->size;
-		const char *kind = buf->flags & __SBM_BUF_MAP ? "mapped" : "copied";
-		const char *rights = buf->flags & __SBM_BUF_WRITE ?
-				     "writable" : "read-only";
+		area.name = buf->name;
+		area.start = buf->addr;
+		area.end = buf->addr + buf->size;
+		if (sbm_near_area(near, &area, addr))
+			near->buf = buf;
+		if (near->on_page)
+			return;
+	}
 
-		if (addr >= buf->addr && addr < end)
-			pr_warn("  %lu bytes into a %s %s buffer of %zu bytes at %lx\n",
-				addr - buf->addr, rights, kind, buf->size, buf->addr);
-		else if (addr >= end && addr < PAGE_ALIGN(end) + PAGE_SIZE)
-			pr_warn("  %lu bytes past the end of a %s %s buffer of %zu bytes at %lx\n",
-				addr - end, rights, kind, buf->size, buf->addr);
+	if (inst->isolation < SBM_ISOLATION_STRONG)
+		return;
+	for (i = 0; arch_sbm_area(inst->arch, i, &area) && !near->on_page; i++) {
+		if (sbm_near_area(near, &area, addr))
+			near->buf = NULL;
 	}
 }
 
+static int sbm_describe_inst(const struct sbm_instance *inst, unsigned long addr,
+			     char *buf, size_t size)
+{
+	char name[2 * SBM_NAME_SIZE + 64];
+	struct sbm_near near;
+	const char *page;
+	int len = 0;
+
+	sbm_find_near(inst, addr, &near);
+	if (!near.area.name) {
+		if (inst->isolation == SBM_ISOLATION_STRONG)
+			len = arch_sbm_describe(inst->arch, addr, buf, size);
+		if (!len)
+			len = scnprintf(buf, size, "nothing that the sandbox has");
+		return len;
+	}
+
+	if (near.buf)
+		scnprintf(name, sizeof(name), "buffer '%s' (%s, %zu bytes)",
+			  near.buf->name, sbm_buffer_kind(near.buf), near.buf->size);
+	else
+		scnprintf(name, sizeof(name), "the %s (%lu bytes)", near.area.name,
+			  near.area.end - near.area.start);
+
+	if (near.inside)
+		return scnprintf(buf, size, "byte %lu of %s", near.distance, name);
+
+	if (near.before && !near.buf)
+		page = "in the guard page below it";
+	else if (near.before)
+		page = near.on_page ? "on its first page" : "in the guard page before it";
+	else
+		page = near.on_page ? "on its last page" : "in the guard page behind it";
+
+	return scnprintf(buf, size, "%lu byte%s %s %s, %s", near.distance,
+			 near.distance == 1 ? "" : "s",
+			 !near.before ? "past the end of" :
+			 near.buf ? "before" : "below", name, page);
+}
+
+int sbm_describe(const struct sbm *sbm, unsigned long addr, char *buf, size_t size)
+{
+	if (!size)
+		return 0;
+
+	buf[0] = '\0';
+	if (!sbm || !sbm->instance)
+		return 0;
+
+	return sbm_describe_inst(sbm->instance, addr, buf, size);
+}
+EXPORT_SYMBOL_GPL(sbm_describe);
+
+/* === Backtraces === */
+
+void sbm_trace_add(struct sbm_trace *trace, unsigned long ip, bool sure)
+{
+	const struct sbm_frame frame = { .ip = ip, .sure = sure, };
+
+	if (trace->nr < SBM_TRACE_FIRST)
+		trace->first[trace->nr] = frame;
+	else
+		trace->last[(trace->nr - SBM_TRACE_FIRST) % SBM_TRACE_LAST] = frame;
+	trace->nr++;
+}
+
+static void sbm_report_frame(struct sbm_out *out, const struct sbm_frame *frame,
+			     bool exact)
+{
+	/* A return address can lie behind the end of its function */
+	if (exact)
+		sbm_say(out, "    %s%pS", frame->sure ? "" : "? ", (void *)frame->ip);
+	else
+		sbm_say(out, "    %s%pB", frame->sure ? "" : "? ", (void *)frame->ip);
+}
+
+static void sbm_report_target(struct sbm_out *out, const struct sbm_instance *inst)
+{
+	struct sbm_trace trace = {};
+	unsigned int i;
+
+	arch_sbm_backtrace(inst, &trace);
+
+	sbm_say(out, "  backtrace in the sandbox:");
+	for (i = 0; i < trace.nr; i++) {
+		const struct sbm_frame *frame;
+
+		if (i < SBM_TRACE_FIRST) {
+			frame = &trace.first[i];
+		} else if (i + SBM_TRACE_LAST < trace.nr) {
+			sbm_say(out, "    [%u more]", trace.nr - SBM_TRACE_LAST - i);
+			i = trace.nr - SBM_TRACE_LAST - 1;
+			continue;
+		} else {
+			frame = &trace.last[(i - SBM_TRACE_FIRST) % SBM_TRACE_LAST];
+		}
+		sbm_report_frame(out, frame, !i);
+	}
+	sbm_say(out, trace.entry ? "    [sandbox entry]" :
+				   "    [the stack does not lead to the sandbox's entry]");
+}
+
+static void sbm_report_caller(struct sbm_out *out, const struct sbm_instance *inst)
+{
+#ifdef CONFIG_STACKTRACE
+	unsigned long entries[SBM_CALLER_FRAMES];
+	unsigned int nr, i;
+
+	nr = stack_trace_save(entries, ARRAY_SIZE(entries), 0);
+	/* What is above the caller is sandbox mode itself */
+	for (i = 0; i < nr && entries[i] != inst->fault.caller; i++)
+		;
+	if (i == nr)
+		i = 0;
+
+	sbm_say(out, "  backtrace of the caller:");
+	for (; i < nr; i++)
+		sbm_say(out, "    %pB", (void *)entries[i]);
+#endif
+}
+
+/* === The report === */
+
+static void sbm_report_map(struct sbm_out *out, const struct sbm_instance *inst)
+{
+	const struct sbm_buffer *buf;
+	struct sbm_area area;
+	unsigned int i, nr = 0;
+
+	sbm_say(out, "  map of the sandbox:");
+	for (i = 0; arch_sbm_area(inst->arch, i, &area); i++)
+		sbm_say(out, "    %016lx-%016lx %s, %lu bytes", area.start, area.end,
+			area.name, area.end - area.start);
+	list_for_each_entry(buf, &inst->buffers, list) {
+		if (++nr <= SBM_MAX_SHOWN_BUFFERS)
+			sbm_say(out, "    %016lx-%016lx buffer %u '%s', %s, %zu bytes",
+				buf->addr, buf->addr + buf->size, nr, buf->name,
+				sbm_buffer_kind(buf), buf->size);
+	}
+	if (nr > SBM_MAX_SHOWN_BUFFERS)
+		sbm_say(out, "    [%u more buffers]", nr - SBM_MAX_SHOWN_BUFFERS);
+}
+
+/* Is it the target's doing, or sandbox mode's own? */
+static bool sbm_is_violation(const struct sbm_instance *inst)
+{
+	return inst->poison == -EFAULT;
+}
+
 /*
- * Addresses are printed as they are: they are the target's, and kernel text
- * addresses appear as symbols.
+ * Addresses are printed as they are, kernel addresses too: as for an oops, they are
+ * worth more to those who may read the log than they are to an attacker, who knows
+ * them from within the target.
  */
+void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst)
+{
+	const struct sbm_fault *f = &inst->fault;
+	char what[SBM_DESCRIPTION_SIZE];
+
+	sbm_say(out, "%ps stopped by %s, called by %*pE[%d], instance %llu",
+		(void *)inst->target, sbm_cause_name(f->cause),
+		(int)strnlen(current->comm, sizeof(current->comm)), current->comm,
+		task_pid_nr(current), inst->id);
+	sbm_say(out, "  called from %pB", (void *)f->caller);
+	if (f->ip)
+		sbm_say(out, "  at %pS", (void *)f->ip);
+	if (f->cause == SBM_CAUSE_PAGE_FAULT) {
+		sbm_say(out, "  %s address %lx, error code %lx",
+			sbm_access_names[f->access], f->address, f->error_code);
+		sbm_describe_inst(inst, f->address, what, sizeof(what));
+		sbm_say(out, "  which is %s", what);
+	} else if (sbm_is_violation(inst)) {
+		sbm_say(out, "  vector %u, error code %lx", f->vector, f->error_code);
+	}
+
+	sbm_say(out, "  after %llu us inside", div_u64(f->time, NSEC_PER_USEC));
+	/* Without strong isolation it was stopped before it began */
+	if (f->has_regs) {
+		arch_sbm_report_state(out, inst);
+		sbm_report_target(out, inst);
+	} else if (inst->arch) {
+		sbm_say(out, "  its registers were lost");
+	}
+	sbm_report_caller(out, inst);
+	if (inst->arch)
+		sbm_report_map(out, inst);
+	sbm_say(out, "  end of report");
+}
+
+static void sbm_line_to_log(struct sbm_out *out, struct va_format *vaf)
+{
+	pr_warn("%pV\n", vaf);
+}
+
+#if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
+
+static struct sbm_out *sbm_test_out;
+static struct task_struct *sbm_test_task;
+
+void sbm_test_capture(struct sbm_out *out)
+{
+	WRITE_ONCE(sbm_test_out, out);
+	WRITE_ONCE(sbm_test_task, out ? current : NULL);
+}
+
+static struct sbm_out *sbm_test_wants(void)
+{
+	return READ_ONCE(sbm_test_task) == current ? READ_ONCE(sbm_test_out) : NULL;
+}
+
+#else
+
+static struct sbm_out *sbm_test_wants(void) { return NULL; }
+
+#endif
+
 void sbm_report(const struct sbm_instance *inst)
 {
 	static DEFINE_RATELIMIT_STATE(rs, DEFAULT_RATELIMIT_INTERVAL,
 				      DEFAULT_RATELIMIT_BURST);
-	const struct sbm_fault *f = &inst->fault;
+	/* The lines of one report are not among those of another */
+	static DEFINE_MUTEX(lock);
+	struct sbm_out log = { .line = sbm_line_to_log, };
+	struct sbm_out *out = sbm_test_wants();
+
+	if (out) {
+		sbm_report_write(out, inst);
+		return;
+	}
 
 	if (!__ratelimit(&rs))
 		return;
 
-	pr_warn("%ps stopped by %s, called by %s[%d]\n", (void *)inst->target,
-		sbm_cause_name(f->cause), current->comm, task_pid_nr(current));
-	if (f->ip)
-		pr_warn("  at %pS\n", (void *)f->ip);
-	if (f->cause == SBM_CAUSE_PAGE_FAULT) {
-		pr_warn("  %s address %lx, error code %lx\n",
-			sbm_access_names[f->access], f->address, f->error_code);
-		sbm_report_address(inst, f->address);
-	} else if (f->cause < SBM_CAUSE_SIGNAL || f->cause > SBM_CAUSE_TRACED) {
-		pr_warn("  vector %u, error code %lx\n", f->vector, f->error_code);
-	}
+	mutex_lock(&lock);
+	sbm_report_write(&log, inst);
+	mutex_unlock(&lock);
 }

@@ -11,6 +11,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/printk.h>
 #include <linux/sbm.h>
 #include <linux/types.h>
 
@@ -19,6 +20,9 @@ struct dentry;
 struct page;
 struct seq_file;
 struct task_struct;
+
+/* Longest name of a buffer in a report, with the zero behind it */
+#define SBM_NAME_SIZE	32
 
 /**
  * struct sbm_buffer - a buffer of an instance
@@ -29,6 +33,8 @@ struct task_struct;
  * @addr:    Where the target sees it: the value of the macro.
  * @nr:	     Number of pages.
  * @offset:  Offset of the first byte in the first page.
+ * @name:    What the caller calls it, for reports; cut off if it is long. A copy:
+ *	     the caller may be a module that is gone before the instance is.
  * @vm:	     Address range in the kernel, for weak isolation.
  * @pages:   The pages.
  */
@@ -40,6 +46,7 @@ struct sbm_buffer {
 	unsigned long		addr;
 	unsigned int		nr;
 	unsigned int		offset;
+	char			name[SBM_NAME_SIZE];
 	struct vm_struct	*vm;
 	struct page		*pages[] __counted_by(nr);
 };
@@ -160,7 +167,74 @@ int sbm_must_stop(struct sbm_instance *inst);
 
 void sbm_cancel_call(struct sbm_instance *inst);
 
+/* report.c: say in the log why @inst was stopped, with -EFAULT as sysctl.c wants it */
 void sbm_report(const struct sbm_instance *inst);
+const char *sbm_buffer_kind(const struct sbm_buffer *buf);
+
+/**
+ * struct sbm_out - where a report goes
+ * @line: Take a line, without the end of line. The report is written by one thread,
+ *	  which may sleep.
+ */
+struct sbm_out {
+	void (*line)(struct sbm_out *out, struct va_format *vaf);
+};
+
+__printf(2, 3) void sbm_say(struct sbm_out *out, const char *fmt, ...);
+
+/* The whole report of the last stop of @inst */
+void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst);
+
+#if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
+/*
+ * A test that wants the reports of its own calls, all of them: they go to @out and
+ * not to the log. NULL for none.
+ */
+void sbm_test_capture(struct sbm_out *out);
+#endif
+
+/* Frames of a target's backtrace that a report shows: the innermost and the outermost */
+#define SBM_TRACE_FIRST		24
+#define SBM_TRACE_LAST		8
+
+/**
+ * struct sbm_frame - a step of a target's backtrace
+ * @ip:	  Address of the instruction (the first one), or that a function returns to.
+ * @sure: It follows from the frame before; else it just lay on the stack.
+ */
+struct sbm_frame {
+	unsigned long	ip;
+	bool		sure;
+};
+
+/**
+ * struct sbm_trace - how a target got to where it was stopped
+ * @nr:	    Number of frames that were found.
+ * @first:  The first of these.
+ * @last:   The last of the others, a ring: frame i is at
+ *	    (i - %SBM_TRACE_FIRST) %% %SBM_TRACE_LAST.
+ * @entry:  It ends where the kernel has entered the target.
+ */
+struct sbm_trace {
+	unsigned int		nr;
+	struct sbm_frame	first[SBM_TRACE_FIRST];
+	struct sbm_frame	last[SBM_TRACE_LAST];
+	bool			entry;
+};
+
+void sbm_trace_add(struct sbm_trace *trace, unsigned long ip, bool sure);
+
+/**
+ * struct sbm_area - something that the architecture has mapped for a target
+ * @name:  What it is.
+ * @start: Its first address.
+ * @end:   The address behind it.
+ */
+struct sbm_area {
+	const char	*name;
+	unsigned long	start;
+	unsigned long	end;
+};
 
 /**
  * enum sbm_counter - what the benchmark counts
@@ -346,6 +420,45 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
  */
 void arch_sbm_dump_tables(struct seq_file *m, const struct sbm_instance *inst);
 
+/**
+ * arch_sbm_area() - list what an instance has besides buffers, kernel text and constants
+ * @as:	  The state.
+ * @i:	  Which one, counted from 0; 0 is the stack.
+ * @area: The area; the page before and the page behind it are not mapped.
+ *
+ * Return: true, or false if there are not so many.
+ */
+bool arch_sbm_area(const struct arch_sbm *as, unsigned int i, struct sbm_area *area);
+
+/**
+ * arch_sbm_describe() - tell what is at an address, but buffers and areas
+ * @as:	  The state.
+ * @addr: The address.
+ * @buf:  Where the description goes.
+ * @size: Size of @buf in bytes.
+ *
+ * Return: the length of the description, as scnprintf() does.
+ */
+int arch_sbm_describe(const struct arch_sbm *as, unsigned long addr, char *buf,
+		      size_t size);
+
+/**
+ * arch_sbm_backtrace() - find out how a target got to where it was stopped
+ * @inst:  The instance, which was stopped.
+ * @trace: All zero, to be filled by sbm_trace_add().
+ *
+ * Registers and stack are the target's: nothing about them may be taken for granted.
+ * It takes a time that is bounded by the size of the stack.
+ */
+void arch_sbm_backtrace(const struct sbm_instance *inst, struct sbm_trace *trace);
+
+/**
+ * arch_sbm_report_state() - print instruction bytes and registers
+ * @out:  Where to.
+ * @inst: The instance, which was stopped.
+ */
+void arch_sbm_report_state(struct sbm_out *out, const struct sbm_instance *inst);
+
 #else /* CONFIG_HAVE_ARCH_SBM */
 
 static inline const char *arch_sbm_available(void)
@@ -392,6 +505,28 @@ static inline int arch_sbm_call(struct sbm_instance *inst,
 
 static inline void arch_sbm_dump_tables(struct seq_file *m,
 					const struct sbm_instance *inst)
+{
+}
+
+static inline bool arch_sbm_area(const struct arch_sbm *as, unsigned int i,
+				 struct sbm_area *area)
+{
+	return false;
+}
+
+static inline int arch_sbm_describe(const struct arch_sbm *as,
+				    unsigned long addr, char *buf, size_t size)
+{
+	return 0;
+}
+
+static inline void arch_sbm_backtrace(const struct sbm_instance *inst,
+				      struct sbm_trace *trace)
+{
+}
+
+static inline void arch_sbm_report_state(struct sbm_out *out,
+					 const struct sbm_instance *inst)
 {
 }
 

@@ -290,7 +290,7 @@ static void sbm_dump_run(struct sbm_dump *d)
 		   sbm_what_names[run->what]);
 	if (run->what == SBM_WHAT_BUFFER)
 		seq_printf(d->m, " %u, %s", run->nr,
-			   sbm_debugfs_buffer_kind(run->buf));
+			   sbm_buffer_kind(run->buf));
 	if (run->what == SBM_WHAT_GATE_IDT || run->what == SBM_WHAT_GATE)
 		seq_printf(d->m, " %u", run->nr);
 	seq_putc(d->m, '\n');

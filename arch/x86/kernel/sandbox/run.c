@@ -366,7 +366,14 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 
 static int sbm_stop(struct sbm_instance *inst, enum sbm_cause cause, int err)
 {
-	inst->fault.cause = cause;
+	struct sbm_fault *fault = &inst->fault;
+
+	fault->cause = cause;
+	fault->regs = inst->arch->regs;
+	fault->has_regs = true;
+	fault->ip = fault->regs.ip;
+	fault->sp = fault->regs.sp;
+
 	return err;
 }
 
@@ -516,21 +523,29 @@ static void sbm_deliver_lost_interrupt(void)
 /* The event came from ring 0, because the target sent the CPU there */
 static int sbm_syscall(struct sbm_instance *inst)
 {
-	struct pt_regs *regs = &inst->arch->regs;
+	int err = sbm_stop(inst, SBM_CAUSE_SYSCALL, -EFAULT);
+	struct sbm_fault *fault = &inst->fault;
+	struct pt_regs *regs = &fault->regs;
 
 	/*
 	 * SYSCALL keeps the stack pointer, and leaves the next instruction's
-	 * address in RCX; SYSENTER keeps neither.
+	 * address in RCX and the flags in R11; SYSENTER keeps none of it.
 	 */
-	inst->fault.ip = 0;
-	inst->fault.sp = 0;
 	if (regs->ip == (unsigned long)entry_SYSCALL_64 ||
 	    regs->ip == (unsigned long)entry_SYSCALL_compat) {
-		inst->fault.ip = regs->cx - 2;
-		inst->fault.sp = regs->sp;
+		regs->ip = regs->cx - 2;
+		regs->flags = regs->r11;
+	} else {
+		regs->ip = 0;
+		regs->sp = 0;
+		regs->flags = 0;
 	}
+	regs->cs = __USER_CS;
+	regs->ss = __USER_DS;
+	fault->ip = regs->ip;
+	fault->sp = regs->sp;
 
-	return sbm_stop(inst, SBM_CAUSE_SYSCALL, -EFAULT);
+	return err;
 }
 
 /* What IRETQ will load must be a 64-bit ring 3 context, and nothing else */
@@ -587,8 +602,10 @@ static int sbm_prepare_entry(struct sbm_instance *inst)
 	for (;;) {
 		local_irq_disable();
 		err = sbm_must_stop(inst);
-		if (unlikely(!err && sbm_is_traced()))
-			err = sbm_stop(inst, SBM_CAUSE_TRACED, -EOPNOTSUPP);
+		if (unlikely(!err && sbm_is_traced())) {
+			inst->fault.cause = SBM_CAUSE_TRACED;
+			err = -EOPNOTSUPP;
+		}
 		if (likely(!err && !(read_thread_flags() &
 				     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))))
 			return 0;
@@ -666,12 +683,8 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		}
 
 		err = sbm_prepare_entry(inst);
-		if (err) {
-			/* Where it was, or would have begun */
-			inst->fault.ip = regs->ip;
-			inst->fault.sp = regs->sp;
-			return err;
-		}
+		if (err)
+			return sbm_stop(inst, inst->fault.cause, err);
 		sbm_time_begin(&inst->time);
 		sbm_stay(as, &ev);
 		sbm_time_end(&inst->time);
@@ -727,8 +740,13 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		inst->fault.ip = regs->ip;
 		inst->fault.sp = regs->sp;
 
-		if (vector == X86_TRAP_MC)
-			return sbm_stop(inst, SBM_CAUSE_MACHINE_CHECK, -EFAULT);
+		if (vector == X86_TRAP_MC) {
+			err = sbm_stop(inst, SBM_CAUSE_MACHINE_CHECK, -EFAULT);
+			/* Once the target had left, these are the kernel's */
+			if (ev.exit & (SBM_EXIT_LOST | SBM_EXIT_SYSCALL))
+				inst->fault.has_regs = false;
+			return err;
+		}
 		if (ev.exit & SBM_EXIT_SYSCALL)
 			return sbm_syscall(inst);
 		if (ev.exit & ~SBM_EXIT_VECTOR)

@@ -67,6 +67,9 @@ struct sbm_tlb {
 /* Bits of an address that a level of the page tables translates */
 #define SBM_TABLE_SHIFT		9
 
+/* A page for each hot per-CPU variable at most, see sbm_create_shadow() */
+#define SBM_MAX_SHADOW		3
+
 /**
  * struct arch_sbm - state of an instance
  * @id:		Number of the instance, never used again.
@@ -77,8 +80,10 @@ struct sbm_tlb {
  * @memory:	Where its pages count.
  * @next:	First free address of the window. A guard page lies before it.
  * @buffers:	Address of the first buffer: @next as it was at first.
- * @shadow:	What stands in for per-CPU variables.
- * @zero:	Zeroes for what pointers among them lead to.
+ * @shadow:	Addresses of the pages that stand in for per-CPU data.
+ * @nr_shadow:	Number of these.
+ * @zero:	Zeroes that stand in for current.
+ * @zero_end:	Address behind them.
  * @stack_low:	Lowest byte of the stack.
  * @stack_high: Address behind the stack.
  * @gsbase:	GS base: an access to a hot per-CPU variable ends in the shadow.
@@ -100,8 +105,10 @@ struct arch_sbm {
 	struct sbm_memory *memory;
 	unsigned long	next;
 	unsigned long	buffers;
-	unsigned long	shadow;
+	unsigned long	shadow[SBM_MAX_SHADOW];
+	unsigned int	nr_shadow;
 	unsigned long	zero;
+	unsigned long	zero_end;
 	unsigned long	stack_low;
 	unsigned long	stack_high;
 	unsigned long	gsbase;

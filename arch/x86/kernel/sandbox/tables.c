@@ -26,6 +26,7 @@
  */
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/build_bug.h>
 #include <linux/cpufeature.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
@@ -497,10 +498,13 @@ static const unsigned long sbm_hot[] = {
 	(unsigned long)&X86_PCPU_CURRENT,
 };
 
+static_assert(ARRAY_SIZE(sbm_hot) <= SBM_MAX_SHADOW);
+
 static int sbm_create_shadow(struct arch_sbm *as)
 {
 	unsigned long nr_zero = DIV_ROUND_UP(sizeof(struct task_struct), PAGE_SIZE);
 	unsigned long low = ULONG_MAX, high = 0;
+	unsigned long shadow;
 	unsigned int i, j;
 	int err;
 
@@ -509,9 +513,9 @@ static int sbm_create_shadow(struct arch_sbm *as)
 		high = max(high, sbm_hot[i] & PAGE_MASK);
 	}
 
-	as->shadow = sbm_window_take(as, ((high - low) >> PAGE_SHIFT) + 1);
+	shadow = sbm_window_take(as, ((high - low) >> PAGE_SHIFT) + 1);
 	as->zero = sbm_window_take(as, nr_zero);
-	if (!as->shadow || !as->zero)
+	if (!shadow || !as->zero)
 		return -ENOSPC;
 
 	for (i = 0; i < nr_zero; i++) {
@@ -520,7 +524,8 @@ static int sbm_create_shadow(struct arch_sbm *as)
 			return err;
 	}
 
-	as->gsbase = as->shadow - low;
+	as->gsbase = shadow - low;
+	as->zero_end = as->zero + nr_zero * PAGE_SIZE;
 
 	for (i = 0; i < ARRAY_SIZE(sbm_hot); i++) {
 		unsigned long base = sbm_hot[i] & PAGE_MASK;
@@ -535,6 +540,7 @@ static int sbm_create_shadow(struct arch_sbm *as)
 		err = sbm_own_page(as, base + as->gsbase);
 		if (err)
 			return err;
+		as->shadow[as->nr_shadow++] = base + as->gsbase;
 	}
 
 	return 0;
@@ -597,8 +603,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 				 struct sbm_memory *memory)
 {
 	static atomic64_t last_id;
-	/* The shadow has one page per hot variable at most */
-	unsigned int max_own = (stack_size >> PAGE_SHIFT) + 3;
+	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW;
 	struct arch_sbm *as;
 	struct page *page;
 	int err = -ENOMEM;
