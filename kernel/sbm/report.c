@@ -16,6 +16,7 @@
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/panic.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sbm.h>
@@ -27,6 +28,7 @@
 #include <linux/time64.h>
 
 #include "sbm.h"
+#include "sysctl.h"
 
 /* Frames of the caller that are shown */
 #define SBM_CALLER_FRAMES	24
@@ -395,16 +397,21 @@ void sbm_report(const struct sbm_instance *inst)
 	static DEFINE_MUTEX(lock);
 	struct sbm_out log = { .line = sbm_line_to_log, };
 	struct sbm_out *out = sbm_test_wants();
+	bool fatal = sbm_is_violation(inst) && READ_ONCE(sbm_panic_on_fault);
 
 	if (out) {
 		sbm_report_write(out, inst);
 		return;
 	}
 
-	if (!__ratelimit(&rs))
+	if (!fatal && !__ratelimit(&rs))
 		return;
 
 	mutex_lock(&lock);
 	sbm_report_write(&log, inst);
 	mutex_unlock(&lock);
+
+	if (fatal)
+		panic("sbm: %ps stopped by %s", (void *)inst->target,
+		      sbm_cause_name(inst->fault.cause));
 }
