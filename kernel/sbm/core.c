@@ -21,6 +21,9 @@
 #include <linux/stddef.h>
 #include <linux/string.h>
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/sbm.h>
+
 #include "buffer.h"
 #include "debugfs.h"
 #include "sbm.h"
@@ -162,6 +165,7 @@ int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 	sbm_debugfs_add(inst);
 	sbm->instance = inst;
 	sbm->error = 0;
+	trace_sbm_init(inst->id, inst->isolation);
 
 	return 0;
 }
@@ -215,6 +219,7 @@ void sbm_destroy(struct sbm *sbm)
 	sbm->instance = NULL;
 	sbm->error = -EINVAL;
 
+	trace_sbm_destroy(inst->id);
 	sbm_debugfs_remove(inst);
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG)
@@ -368,6 +373,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	sbm_debugfs_count_call();
 	WRITE_ONCE(inst->target, desc->target);
 	sbm->error = 0;
+	trace_sbm_enter(inst->id, desc->target, caller);
 
 	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->time.call = 0;
@@ -384,6 +390,8 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		inst->stopped = true;
 		inst->poison = err;
 		sbm->error = err;
+		trace_sbm_fault(inst->id, &inst->fault);
+		trace_sbm_exit(inst->id, err);
 		sbm_report(inst);
 		return err;
 	}
@@ -391,6 +399,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		ret = desc->thunk(desc->args);
 
 	sbm_buffers_copy_out(inst);
+	trace_sbm_exit(inst->id, ret);
 
 	return ret;
 }

@@ -43,6 +43,8 @@
 #include <asm/tlbflush.h>
 #include <asm/traps.h>
 
+#include <trace/events/sbm.h>
+
 #include <sbm/sbm.h>
 #include "sandbox.h"
 
@@ -691,6 +693,7 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		if (unlikely(sbm_test_loses(ev.exit)))
 			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
 		vector = ev.exit & SBM_EXIT_VECTOR;
+		trace_sbm_event(inst->id, vector, regs->ip);
 		if (ev.exit != X86_TRAP_PF || ev.apf) {
 			/* An event between two page faults */
 			last_ip = 0;
