@@ -82,7 +82,6 @@ const char *sbm_buffer_kind(const struct sbm_buffer *buf)
 	return buf->flags & __SBM_BUF_IN ? "COPY_INOUT" : "COPY_OUT";
 }
 
-
 void sbm_say(struct sbm_out *out, const char *fmt, ...)
 {
 	struct va_format vaf;

@@ -1147,4 +1147,5 @@ static struct kunit_suite sbm_report_suite = {
 	.exit		= report_exit,
 	.test_cases	= sbm_report_cases,
 };
+
 kunit_test_suite(sbm_report_suite);
