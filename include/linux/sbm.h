@@ -161,9 +161,9 @@ struct sbm_fault {
 #define __SBM_ATTR_ALL		(SBM_ATTR_WEAK | SBM_ATTR_IBPB)
 
 /**
- * define SBM_NO_LIMIT - of &sbm_attr.time_limit: as long as it takes
+ * define SBM_NO_LIMIT - as long as it takes
  *
- * Only a fatal signal or sbm_cancel() ends such a call before its time.
+ * For &sbm_attr.time_limit. Only a fatal signal or sbm_cancel() ends such a call before its time.
  */
 #define SBM_NO_LIMIT		U64_MAX
 
@@ -335,22 +335,22 @@ void sbm_destroy(struct sbm *sbm);
  *
  * All its buffers are scrubbed and freed, the stack and all else that a target could
  * write is scrubbed, and what has stopped it or was counted is forgotten: limits
- * start anew. Cheaper than sbm_destroy() and sbm_init(). It keeps the module that it
- * holds, if any.
+ * start anew. It lets go of the modules that it has called. Cheaper than sbm_destroy()
+ * and sbm_init(). A sbm_cancel() that comes at the same time may be forgotten.
  *
  * Context: Process context, may sleep. Interrupts enabled.
  * Return:
  * * 0		 - it can be used again
  * * -EINVAL	 - @sbm is NULL or not set up, or interrupts are disabled
  * * -EBUSY	 - it is in use; its state does not change
- * * -EOPNOTSUPP - strong isolation was switched off, or a module that it has called
- *   is gone: only sbm_destroy() is left
+ * * -EOPNOTSUPP - strong isolation was switched off: only sbm_destroy() is left
  */
 int sbm_reset(struct sbm *sbm);
 
 /**
  * sbm_cancel() - stop a call from elsewhere
- * @sbm: The instance. The caller makes sure that it is not destroyed meanwhile.
+ * @sbm: The instance. The caller makes sure that it is not destroyed, or given back to a
+ *	 pool, meanwhile: a timer that calls this is deleted first.
  *
  * If a target runs, its call ends with -EINTR soon (the processor that it is on is
  * interrupted); if none runs, the next call does so at once. Either way the instance
@@ -372,7 +372,8 @@ struct sbm_pool;
  *
  * For callers that cannot afford to set up an instance for each use. Under memory
  * pressure those that nobody uses are freed; sbm_pool_get() sets up new ones then.
- * Memory of instances is charged to whoever sets them up.
+ * Memory of instances is charged to whoever sets them up, and stays so while they are
+ * in the pool. The pressure of a memory cgroup alone frees none.
  *
  * Context: Process context, may sleep. Interrupts enabled.
  * Return: the pool, to be tested with IS_ERR(); ERR_PTR of what sbm_init_attr() returns,
@@ -483,8 +484,8 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  * runs nothing more.
  *
  * With strong isolation, the first call of a function in a module takes a
- * reference on the module, which sbm_destroy() drops: until then, the module
- * cannot be unloaded.
+ * reference on the module, which sbm_destroy() and sbm_reset() drop: until then, the
+ * module cannot be unloaded.
  *
  * Context: Process context, may sleep. Interrupts enabled. One thread at a time
  *	    may use an instance. Must not be called with a spinlock held or with
@@ -499,6 +500,7 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  *   the text of the kernel image nor in that of a module which is there to stay
  *   (init text is not); or Intel PT traces the calling task in user mode
  * * -ENOMEM - out of memory at the first call of a function in a module
+ * * -ENOSPC - &sbm_attr.memory_limit is too little for the tables of a module
  * * -EFAULT - @func was stopped because of a violation
  * * -ETIME - @func was stopped because its time was used up
  * * -EINTR - a fatal signal is pending for the calling task; or sbm_cancel() was

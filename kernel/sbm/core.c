@@ -10,10 +10,8 @@
 #include <linux/gfp.h>
 #include <linux/init.h>
 #include <linux/instruction_pointer.h>
-#include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
-#include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
@@ -80,16 +78,6 @@ enum sbm_isolation sbm_isolation(void)
 	return SBM_ISOLATION_STRONG;
 }
 EXPORT_SYMBOL_GPL(sbm_isolation);
-
-/*
- * In atomic context nothing here may be called: allocation and the run loop
- * sleep. Only what does not depend on CONFIG_PREEMPT_COUNT is tested; the rest
- * is the documented duty of callers, which might_sleep() checks for developers.
- */
-static bool sbm_context_ok(void)
-{
-	return !irqs_disabled() && !in_interrupt();
-}
 
 static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 {
@@ -246,14 +234,14 @@ int sbm_reset(struct sbm *sbm)
 	sbm_debugfs_lock(inst);
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
-		err = arch_sbm_reset(inst->arch);
+		arch_sbm_reset(inst->arch);
 		if (READ_ONCE(sbm_is_broken))
 			err = -EOPNOTSUPP;
 	}
 	sbm_buffers_free(inst);
 	sbm_debugfs_unlock(inst);
 
-	memset(&inst->fault, 0, sizeof(inst->fault));
+	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->stopped = false;
 	inst->time.call = 0;
 	inst->time.total = 0;
@@ -269,8 +257,10 @@ EXPORT_SYMBOL_GPL(sbm_reset);
 
 void sbm_cancel(struct sbm *sbm)
 {
-	if (sbm && sbm->instance)
-		sbm_cancel_call(sbm->instance);
+	struct sbm_instance *inst = sbm ? READ_ONCE(sbm->instance) : NULL;
+
+	if (inst)
+		sbm_cancel_call(inst);
 }
 EXPORT_SYMBOL_GPL(sbm_cancel);
 

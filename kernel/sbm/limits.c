@@ -133,9 +133,9 @@ void sbm_time_end(struct sbm_time *time)
 
 	time->call += stay;
 	time->total += stay;
-	/* It cannot be running: that takes an interrupt on this CPU */
+	/* It cannot be running: that takes an interrupt on this CPU. Was it there? */
 	if (unlikely(time->armed))
-		hrtimer_try_to_cancel(this_cpu_ptr(&sbm_timers));
+		time->armed = hrtimer_try_to_cancel(this_cpu_ptr(&sbm_timers)) > 0;
 }
 
 /* === Stopping === */
@@ -164,13 +164,13 @@ void sbm_cancel_call(struct sbm_instance *inst)
 {
 	struct task_struct *owner;
 
+	WRITE_ONCE(inst->cancel, true);
 	/*
 	 * Pairs with the barrier in sbm_acquire(): either the owner finds the flag
-	 * before its next stay, or it is found here. A task gives the instance back
-	 * before it exits, and is there for a grace period after that.
+	 * before its next stay, or it is found here.
 	 */
-	WRITE_ONCE(inst->cancel, true);
 	smp_mb();
+	/* It gives the instance back before it exits, and is there for some time after */
 	rcu_read_lock();
 	owner = READ_ONCE(inst->owner);
 	if (owner)
@@ -209,4 +209,6 @@ static int __init sbm_limits_init(void)
 
 	return 0;
 }
-core_initcall(sbm_limits_init);
+
+/* Before anybody can make a call */
+early_initcall(sbm_limits_init);

@@ -2,7 +2,6 @@
 /*
  * Sandbox mode (SBM): instances that are ready to use.
  */
-#include <linux/cleanup.h>
 #include <linux/container_of.h>
 #include <linux/err.h>
 #include <linux/export.h>
@@ -43,12 +42,13 @@ static struct sbm_instance *sbm_pool_take(struct sbm_pool *pool)
 {
 	struct sbm_instance *inst;
 
-	guard(spinlock)(&pool->lock);
+	spin_lock(&pool->lock);
 	inst = list_first_entry_or_null(&pool->idle, struct sbm_instance, idle);
 	if (inst) {
 		list_del(&inst->idle);
 		WRITE_ONCE(pool->nr, pool->nr - 1);
 	}
+	spin_unlock(&pool->lock);
 
 	return inst;
 }
@@ -167,7 +167,12 @@ int sbm_pool_get(struct sbm_pool *pool, struct sbm *sbm)
 	if (!sbm)
 		return -EINVAL;
 
-	inst = sbm_pool_take(pool);
+	/* What this may have to refuse is for sbm_init_attr() to say */
+	inst = sbm_context_ok() ? sbm_pool_take(pool) : NULL;
+	if (inst && unlikely(inst->isolation > sbm_isolation())) {
+		sbm_pool_free(inst);
+		inst = NULL;
+	}
 	if (!inst)
 		return sbm_init_attr(sbm, &pool->attr);
 

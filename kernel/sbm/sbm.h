@@ -8,9 +8,11 @@
 #ifndef _KERNEL_SBM_SBM_H
 #define _KERNEL_SBM_SBM_H
 
+#include <linux/irqflags.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/sbm.h>
 #include <linux/types.h>
@@ -149,6 +151,16 @@ long sbm_pages_in_use(void);
 /* The sysctls of these names, for limits.c and the tests */
 extern unsigned long sbm_max_pages;
 extern unsigned int sbm_time_limit_ms;
+
+/*
+ * In atomic context nothing may be called: allocation and the run loop sleep. Only what
+ * does not depend on CONFIG_PREEMPT_COUNT is tested; the rest is the documented duty of
+ * callers, which might_sleep() checks for developers.
+ */
+static inline bool sbm_context_ok(void)
+{
+	return !irqs_disabled() && !in_interrupt();
+}
 
 void sbm_time_init(struct sbm_time *time, const struct sbm_attr *attr);
 
@@ -347,12 +359,10 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 				 struct sbm_memory *memory);
 
 /**
- * arch_sbm_reset() - unmap what arch_sbm_map() has mapped, scrub the rest
+ * arch_sbm_reset() - unmap and let go what a new instance does not have, scrub the rest
  * @as: The state; nothing runs in it.
- *
- * Return: 0; -EOPNOTSUPP if nothing may run in it any more.
  */
-int arch_sbm_reset(struct arch_sbm *as);
+void arch_sbm_reset(struct arch_sbm *as);
 
 /**
  * arch_sbm_destroy() - free all that arch_sbm_create() and arch_sbm_map() took
@@ -472,10 +482,7 @@ static inline struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 	return ERR_PTR(-EOPNOTSUPP);
 }
 
-static inline int arch_sbm_reset(struct arch_sbm *as)
-{
-	return 0;
-}
+static inline void arch_sbm_reset(struct arch_sbm *as) { }
 
 static inline void arch_sbm_destroy(struct arch_sbm *as) { }
 

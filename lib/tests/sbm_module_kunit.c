@@ -132,6 +132,7 @@ static int __init target_in_init_text(void *unused)
 
 /* A function of the image, to be called in the same instance */
 SBM_DEFINE_CALL(hex_to_bin, unsigned char, ch)
+SBM_DEFINE_CALL(strncasecmp, const char *, s1, const char *, s2, size_t, n)
 
 /* === Help === */
 
@@ -373,6 +374,72 @@ static void instance_holds_the_module(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
 }
 
+/* As good as new: nothing of the module is there, and nothing holds it */
+static void reset_lets_go_of_the_module(struct kunit *test)
+{
+	int before = module_refcount(THIS_MODULE);
+	const char *text = constants;
+	unsigned int tables;
+	struct sbm sbm;
+	long pages;
+	int i, ret;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	tables = x86_sbm_test_table_pages(&sbm);
+	pages = x86_sbm_test_pages_in_use();
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, build_value, 1),
+				1 + SBM_MODULE_VALUE);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, strncasecmp, text, text, 3), 0);
+		KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before + 1);
+
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+		KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_table_pages(&sbm), tables);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_pages_in_use(), pages);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hex_to_bin, 'f'), 15);
+
+		/* A function of the image can read its constants no more */
+		ret = sbm_call(&sbm, strncasecmp, text, text, 3);
+		KUNIT_EXPECT_EQ(test, ret, -EFAULT);
+		KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
+		if (sbm_fault(&sbm))
+			KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->address,
+					(unsigned long)text);
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	}
+	sbm_destroy(&sbm);
+}
+
+/* Too little memory for its tables is that, before and after a reset */
+static void module_takes_memory_within_the_limit(struct kunit *test)
+{
+	struct sbm_attr attr = { .min_isolation = SBM_ISOLATION_STRONG, };
+	int before = module_refcount(THIS_MODULE);
+	long pages = x86_sbm_test_pages_in_use();
+	struct sbm sbm;
+	int i, extra;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	attr.memory_limit = (x86_sbm_test_pages_in_use() - pages) * PAGE_SIZE;
+	sbm_destroy(&sbm);
+
+	for (extra = 0; extra < 2; extra++, attr.memory_limit += PAGE_SIZE) {
+		KUNIT_ASSERT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+		for (i = 0; i < 2; i++) {
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, build_value, 1), -ENOSPC);
+			KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -ENOSPC);
+			KUNIT_EXPECT_NULL(test, sbm_fault(&sbm));
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hex_to_bin, 'f'), -ENOSPC);
+			KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hex_to_bin, 'f'), 15);
+			KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
+		}
+		sbm_destroy(&sbm);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_pages_in_use(), pages);
+	}
+}
+
 static bool is_thunk_page(const struct module *mod, unsigned long addr)
 {
 	unsigned int i;
@@ -548,6 +615,8 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(probe_in_module_is_a_stop),
 	KUNIT_CASE(init_text_is_refused),
 	KUNIT_CASE(instance_holds_the_module),
+	KUNIT_CASE(reset_lets_go_of_the_module),
+	KUNIT_CASE(module_takes_memory_within_the_limit),
 	KUNIT_CASE(only_text_and_constants_are_mapped),
 	KUNIT_CASE(dump_tells_of_the_module),
 	KUNIT_CASE(mapped_module_is_not_global),

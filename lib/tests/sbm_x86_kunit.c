@@ -4999,6 +4999,7 @@ static void branch_barrier_parts_instances(struct kunit *test)
 	/* With one, with one, without */
 	static const u8 order[] = { 0, 0, 1, 0, 2, 2, 1, 1, 0 };
 	const unsigned int want[] = { 3, 2, 0 };
+	unsigned int before;
 	struct sbm sbm[3];
 	int i, value = 41;
 
@@ -5024,8 +5025,17 @@ static void branch_barrier_parts_instances(struct kunit *test)
 		KUNIT_EXPECT_GE(test, x86_sbm_test_barriers(&sbm[i]), want[i]);
 		if (i == 2)
 			KUNIT_EXPECT_EQ(test, x86_sbm_test_barriers(&sbm[i]), 0);
-		sbm_destroy(&sbm[i]);
 	}
+
+	/* After a reset it is another one; the last call was its own */
+	before = x86_sbm_test_barriers(&sbm[0]);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm[0]), 0);
+	KUNIT_EXPECT_EQ(test, 42,
+			sbm_exec(&sbm[0], add_one,
+				 SBM_COPY_IN(&sbm[0], &value, sizeof(value))));
+	KUNIT_EXPECT_GT(test, x86_sbm_test_barriers(&sbm[0]), before);
+	for (i = 0; i < ARRAY_SIZE(sbm); i++)
+		sbm_destroy(&sbm[i]);
 	pin_test(test, false);
 }
 

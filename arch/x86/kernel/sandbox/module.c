@@ -4,8 +4,8 @@
  *
  * An instance that calls a target in a module for the first time gets that
  * module's text and constants, at the same addresses, in tables of its own: what
- * can go away is never in the shared ones. It holds the module until it is
- * destroyed, so the module cannot be unloaded meanwhile.
+ * can go away is never in the shared ones. It holds the module until it is destroyed
+ * or reset, so the module cannot be unloaded meanwhile.
  *
  * In the kernel's tables these pages lose the global bit, as the image does (see
  * tlb.c), and get it back when the module goes. Where modules share large
@@ -218,7 +218,7 @@ static struct module *sbm_module_get(unsigned long addr, const char **reason)
  * Make the module with the target @addr part of an instance that nobody runs now.
  *
  * Return: 0; -EOPNOTSUPP and @reason; another error, after which the instance can
- * only be destroyed.
+ * only be destroyed or reset.
  */
 int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
 {
@@ -278,6 +278,7 @@ void sbm_modules_put(struct arch_sbm *as)
 	list_for_each_entry_safe(m, next, &as->modules, of_instance) {
 		mutex_lock(&sbm_module_lock);
 		list_del(&m->of_all);
+		list_del(&m->of_instance);
 		/* From here on it can go, but not beyond the notifier */
 		module_put(m->mod);
 		mutex_unlock(&sbm_module_lock);

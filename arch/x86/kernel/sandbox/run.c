@@ -566,7 +566,8 @@ static bool sbm_regs_ok(struct pt_regs *regs)
  * the target does. It cannot be told apart by CR3 or address, and switching it off
  * would race with its driver, which switches it on and off from NMIs. So a call is
  * refused while it is on. Interrupts off: to start it for this task or CPU takes one,
- * and its NMIs only come while it is on.
+ * and its own NMIs only come while it is on. (An event that counts in the kernel, which
+ * takes a privilege, can have its NMI switch it on.)
  *
  * Tracing a CPU rather than a task is for the privileged, unless the administrator
  * has said otherwise. This spares others the read of the MSR.
@@ -685,8 +686,14 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		}
 
 		err = sbm_prepare_entry(inst);
-		if (err)
+		if (err) {
+			/* What harmless events have left there says nothing */
+			inst->fault.access = SBM_ACCESS_NONE;
+			inst->fault.vector = 0;
+			inst->fault.error_code = 0;
+			inst->fault.address = 0;
 			return sbm_stop(inst, inst->fault.cause, err);
+		}
 		sbm_time_begin(&inst->time);
 		sbm_stay(as, &ev);
 		sbm_time_end(&inst->time);

@@ -137,7 +137,7 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
  * Free a table of level @shift and all below it; see sbm_walk() for @as. Of a
  * sandbox, only what is its own.
  */
-static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
+static void sbm_free_tables(struct arch_sbm *as, u64 *table,
 			    unsigned int shift)
 {
 	unsigned int i;
@@ -152,10 +152,12 @@ static void sbm_free_tables(const struct arch_sbm *as, u64 *table,
 		}
 	}
 
-	if (as)
+	if (as) {
+		as->nr_tables--;
 		sbm_free_page(as->memory, virt_to_page(table));
-	else
+	} else {
 		free_page((unsigned long)table);
+	}
 }
 
 /* === What all sandboxes share === */
@@ -563,15 +565,16 @@ static void *sbm_shadow(const struct arch_sbm *as, unsigned long var)
  */
 static void sbm_fill_shadow(struct arch_sbm *as)
 {
-	typeof(X86_PCPU_PREEMPT_COUNT) __force *preempt;
+	const u64 preempt_count = PREEMPT_NEED_RESCHED | 1;
 	unsigned long *p;
 
 #ifdef CONFIG_STACKPROTECTOR
 	p = sbm_shadow(as, (unsigned long)&X86_PCPU_CANARY);
 	*p = get_random_long();
 #endif
-	preempt = sbm_shadow(as, (unsigned long)&X86_PCPU_PREEMPT_COUNT);
-	*preempt = PREEMPT_NEED_RESCHED | 1;
+	/* Four or eight bytes, and for some compilers in an address space of its own */
+	memcpy(sbm_shadow(as, (unsigned long)&X86_PCPU_PREEMPT_COUNT), &preempt_count,
+	       sizeof(X86_PCPU_PREEMPT_COUNT));
 	p = sbm_shadow(as, (unsigned long)&X86_PCPU_CURRENT);
 	*p = as->zero;
 	/* On the same page as one of these, or nowhere */
@@ -599,10 +602,12 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 	return 0;
 }
 
+/* See &arch_sbm.id */
+static atomic64_t sbm_last_as;
+
 struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 				 struct sbm_memory *memory)
 {
-	static atomic64_t last_id;
 	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW;
 	struct arch_sbm *as;
 	struct page *page;
@@ -630,7 +635,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 	}
 	as->top = page_address(page);
 
-	as->id = atomic64_inc_return(&last_id);
+	as->id = atomic64_inc_return(&sbm_last_as);
 	memcpy(as->top, sbm_template, PAGE_SIZE);
 	sbm_count(SBM_COUNT_TABLE);
 	as->nr_tables = 1;
@@ -694,29 +699,47 @@ static void sbm_unmap_buffers(struct arch_sbm *as)
 			continue;
 		}
 		*entry = 0;
-		sbm_free_page(as->memory, virt_to_page(ptes));
-		as->nr_tables--;
+		sbm_free_tables(as, ptes, PAGE_SHIFT);
 	}
-
-	/*
-	 * What the TLBs of all CPUs hold of it is flushed before anything runs on
-	 * these tables again, and not used until then.
-	 */
-	sbm_tables_changed(as);
 	as->next = as->buffers;
 }
 
-int arch_sbm_reset(struct arch_sbm *as)
+/* Have all but the window as a new instance has it */
+static void sbm_unmap_modules(struct arch_sbm *as)
+{
+	const u64 *window = sbm_entry(as->top, SBM_WINDOW_START, sbm_top_shift());
+	unsigned int i;
+
+	for (i = 0; i < PTRS_PER_PTE; i++) {
+		u64 entry = as->top[i];
+
+		if (&as->top[i] == window || !(entry & SBM_OWN))
+			continue;
+		as->top[i] = sbm_template[i];
+		sbm_free_tables(as, sbm_table_of(entry), sbm_top_shift() - SBM_TABLE_SHIFT);
+	}
+	sbm_modules_put(as);
+	/* Whoever sets this does so for modules that are held */
+	WRITE_ONCE(as->module_gone, false);
+}
+
+void arch_sbm_reset(struct arch_sbm *as)
 {
 	unsigned int i;
 
+	/*
+	 * As another instance, for all that remembers one by its number: what TLBs
+	 * hold of this one is not used again, and who wants a barrier between
+	 * instances gets one here, too.
+	 */
+	as->id = atomic64_inc_return(&sbm_last_as);
+
 	sbm_unmap_buffers(as);
+	sbm_unmap_modules(as);
 	for (i = 0; i < as->nr_own; i++)
 		clear_page(page_address(as->own[i]));
 	sbm_fill_shadow(as);
 	memset(&as->regs, 0, sizeof(as->regs));
-
-	return READ_ONCE(as->module_gone) ? -EOPNOTSUPP : 0;
 }
 
 unsigned long sbm_top_pa(const struct arch_sbm *as)
