@@ -535,13 +535,23 @@ UNUSED_ALLOWED = {
         "idt_do_interrupt_irqoff": "new: forwards an interrupt, for sandbox mode and KVM only"},
     "arch/x86/kernel/nmi.o": {
         "exc_nmi_kvm_vmx": "new: the handler of asm_exc_nmi_kvm_vmx",
-        "x86_entry_from_kvm": "new: forwards an event"},
+        "x86_entry_from_kvm": "new: forwards an event",
+        "fred_exc_nmi": "new: FRED's handler of NMIs; without FRED nothing calls it"},
+    "arch/x86/entry/common.o": {
+        ".altinstr_aux": "new: the pool of alternatives of x86_entry_from_kvm",
+        ".altinstr_replacement": "new: the same",
+        "x86_entry_from_kvm": "new: forwards an event, for sandbox mode and KVM only",
+        "x86_entry_from_kvm-0x10": "new: the padding before it"},
     "arch/x86/mm/tlb.o": {
         "flush_tlb_one_kernel": "a static branch, NOP until the first sandbox: is text non-global",
         "switch_mm_irqs_off": "the same, in clear_asid_other() and its condition",
+        "choose_new_asid": "the same, where the compiler has put clear_asid_other()",
         "tlb_allow_nonglobal_text": "new: throws that branch"},
     "arch/x86/mm/pti.o": {
-        "pti_finalize": "once at boot: calls x86_sbm_pti_finalized() at its end"},
+        "pti_finalize": "once at boot: calls x86_sbm_pti_finalized() at its end",
+        "pti_check_boottime_disable": "once at boot: asks for FRED, which is built then",
+        ".altinstr_aux": "the pool of alternatives: that question",
+        ".altinstr_replacement": "the same"},
     "arch/x86/kernel/kprobes/core.o": {
         "arch_populate_kprobe_blacklist": "once at boot: one more area without probes"},
 }
