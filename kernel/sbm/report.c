@@ -12,6 +12,7 @@
 #include <linux/array_size.h>
 #include <linux/build_bug.h>
 #include <linux/export.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
@@ -326,7 +327,7 @@ static bool sbm_is_violation(const struct sbm_instance *inst)
  * worth more to those who may read the log than they are to an attacker, who knows
  * them from within the target.
  */
-void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst)
+static void sbm_report_head(struct sbm_out *out, const struct sbm_instance *inst)
 {
 	const struct sbm_fault *f = &inst->fault;
 	char what[SBM_DESCRIPTION_SIZE];
@@ -348,8 +349,13 @@ void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst)
 	}
 
 	sbm_say(out, "  after %llu us inside", div_u64(f->time, NSEC_PER_USEC));
+}
+
+void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst)
+{
+	sbm_report_head(out, inst);
 	/* Without strong isolation it was stopped before it began */
-	if (f->has_regs) {
+	if (inst->fault.has_regs) {
 		arch_sbm_report_state(out, inst);
 		sbm_report_target(out, inst);
 	} else if (inst->arch) {
@@ -392,6 +398,12 @@ void sbm_report(const struct sbm_instance *inst)
 {
 	static DEFINE_RATELIMIT_STATE(rs, DEFAULT_RATELIMIT_INTERVAL,
 				      DEFAULT_RATELIMIT_BURST);
+	/*
+	 * A slow console takes seconds for a whole report, and whoever can have targets
+	 * stopped shall not keep it busy.
+	 */
+	static struct ratelimit_state whole =
+		RATELIMIT_STATE_INIT_FLAGS(whole, 60 * HZ, 5, RATELIMIT_MSG_ON_RELEASE);
 	/* The lines of one report are not among those of another */
 	static DEFINE_MUTEX(lock);
 	struct sbm_out log = { .line = sbm_line_to_log, };
@@ -407,7 +419,10 @@ void sbm_report(const struct sbm_instance *inst)
 		return;
 
 	mutex_lock(&lock);
-	sbm_report_write(&log, inst);
+	if (fatal || __ratelimit(&whole))
+		sbm_report_write(&log, inst);
+	else
+		sbm_report_head(&log, inst);
 	mutex_unlock(&lock);
 
 	if (fatal)

@@ -533,12 +533,13 @@ static void report_who_has_called(struct kunit *test)
 /* The name of a task is user space's choice: it begins no line of its own */
 static void report_name_of_task(struct kunit *test)
 {
+	static const char hostile[TASK_COMM_LEN] = "a\nb\033c";
 	char comm[TASK_COMM_LEN];
 	struct sbm sbm;
 
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	get_task_comm(comm, current);
-	set_task_comm(current, "a\nb\033c");
+	set_task_comm(current, hostile);
 	capture_clear(test->priv);
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, report_outer, NULL), -EFAULT);
 	set_task_comm(current, comm);
@@ -1100,7 +1101,7 @@ static void report_panic_sysctl(struct kunit *test)
 	struct file_system_type *type;
 	struct vfsmount *mnt;
 
-	if (!IS_ENABLED(CONFIG_PROC_SYSCTL))
+	if (!IS_ENABLED(CONFIG_SYSCTL))
 		kunit_skip(test, "no /proc/sys in this kernel");
 	type = get_fs_type("proc");
 	KUNIT_ASSERT_NOT_NULL(test, type);
