@@ -430,7 +430,7 @@ int sbm_error(const struct sbm *sbm);
  * sbm_fault() - tell what stopped the last call
  * @sbm: The instance.
  *
- * Context: Any. The result is valid until the next call or sbm_destroy().
+ * Context: Any. The result is valid until the next call, sbm_reset() or sbm_destroy().
  * Return: a description of the stop; NULL if @sbm is not set up or its last call
  * was not stopped.
  */
@@ -669,8 +669,8 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
  *
  * The content is copied when the macro is evaluated. The copy starts on a page
  * of its own, the rest of its last page is zero, and the pages before and after
- * it are not mapped. It lives until sbm_destroy(). Reports name it by the text of
- * @buf.
+ * it are not mapped. It lives until sbm_reset() or sbm_destroy(). Reports name it by
+ * the text of @buf.
  *
  * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
  * 0, or @size is too large), -ENOMEM, -ENOSPC (no room in the sandbox's address

@@ -389,7 +389,7 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
  * @target: Address of the function.
  * @reason: Why it cannot be called, if it cannot.
  *
- * If the function can go away, the state holds it until arch_sbm_destroy().
+ * If the function can go away, the state holds it until it is reset or destroyed.
  *
  * Return: 0; -EOPNOTSUPP with @reason set; or another error, without a reason, after
  * which nothing may run in @as.
