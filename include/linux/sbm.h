@@ -197,8 +197,8 @@ struct sbm_attr {
 	size_t			memory_limit;
 };
 
-/* Stack of a target in bytes, the same as most kernel threads have */
-#define SBM_DEFAULT_STACK_SIZE	16384
+/* Stack of a target in bytes, the same as most kernel threads have: KASAN doubles it */
+#define SBM_DEFAULT_STACK_SIZE	(IS_ENABLED(CONFIG_KASAN) ? 32768 : 16384)
 /* Largest stack in bytes that can be asked for */
 #define SBM_MAX_STACK_SIZE	(256 * 1024)
 /* What sbm_describe() needs, in bytes */

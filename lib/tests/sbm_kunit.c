@@ -55,7 +55,7 @@ static size_t first_wrong(const u8 *buf, size_t size, u8 seed)
 /* An address that nobody may touch, hidden from the compiler */
 static noinline int touch_forbidden_address(void)
 {
-	int *p = (int *)8;
+	int *p = (int *)SBM_TEST_NOWHERE;
 
 	OPTIMIZER_HIDE_VAR(p);
 
@@ -565,7 +565,7 @@ static void output_is_untouched_after_a_stop(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, fault);
 	if (fault) {
 		KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_PAGE_FAULT);
-		KUNIT_EXPECT_EQ(test, fault->address, 8);
+		KUNIT_EXPECT_EQ(test, fault->address, SBM_TEST_NOWHERE);
 	}
 
 	/* It stays stopped */
@@ -1087,7 +1087,8 @@ static void stack_has_the_size_that_was_asked_for(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
 	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, use_stack, 8), 9);
-	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, use_stack, 20), -EFAULT);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, use_stack, SBM_DEFAULT_STACK_SIZE / 1024 + 4),
+			-EFAULT);
 	KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
 	if (sbm_fault(&sbm))
 		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause,

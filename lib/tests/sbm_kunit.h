@@ -19,6 +19,12 @@
 /* Longest time that a test waits for anything, in jiffies */
 #define SBM_TEST_PATIENCE	(60 * HZ)
 
+/*
+ * Where nobody has anything. In the kernel's half, because KASAN does not let compiled
+ * code get as far as an access to the other one.
+ */
+#define SBM_TEST_NOWHERE	(-PAGE_SIZE + 8)
+
 static inline void skip_if_isolation_below(struct kunit *test,
 					   enum sbm_isolation level)
 {

@@ -33,6 +33,13 @@
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
 
+/* %SBM_DEFAULT_STACK_SIZE, as a report has it */
+#ifdef CONFIG_KASAN
+#define STACK_BYTES	"32768"
+#else
+#define STACK_BYTES	"16384"
+#endif
+
 /* Enough for the longest report */
 #define CAPTURE_SIZE	(32 * 1024)
 
@@ -417,7 +424,7 @@ static void report_stack_overflow(struct kunit *test)
 	stop(test, &sbm, report_recurse, SBM_COPY_IN(&sbm, &args, sizeof(args)),
 	     SBM_CAUSE_PAGE_FAULT);
 	expect_frames(test, names);
-	find(test, " below the stack (16384 bytes), in the guard page below it\n");
+	find(test, " below the stack (" STACK_BYTES " bytes), in the guard page below it\n");
 	find(test, " more]\n");
 	sbm_destroy(&sbm);
 }
@@ -598,9 +605,9 @@ static void report_addresses(struct kunit *test)
 	expect_what(test, &sbm, third + PAGE_SIZE, "0 bytes past the end of buffer 'page + 16' (MAP_READONLY, 4096 bytes), on its last page");
 	expect_what(test, &sbm, empty, "0 bytes past the end of buffer 'page' (COPY_IN, 0 bytes), in the guard page behind it");
 
-	expect_what(test, &sbm, l.stack_low, "byte 0 of the stack (16384 bytes)");
-	expect_what(test, &sbm, l.stack_low - 8, "8 bytes below the stack (16384 bytes), in the guard page below it");
-	expect_what(test, &sbm, l.stack_high, "0 bytes past the end of the stack (16384 bytes), in the guard page behind it");
+	expect_what(test, &sbm, l.stack_low, "byte 0 of the stack (" STACK_BYTES " bytes)");
+	expect_what(test, &sbm, l.stack_low - 8, "8 bytes below the stack (" STACK_BYTES " bytes), in the guard page below it");
+	expect_what(test, &sbm, l.stack_high, "0 bytes past the end of the stack (" STACK_BYTES " bytes), in the guard page behind it");
 
 	expect_what(test, &sbm, (unsigned long)report_outer, "kernel text, report_outer+0x*");
 	expect_what(test, &sbm, (unsigned long)__sbm_entry_start, "out of reach: entry text of the kernel, *");

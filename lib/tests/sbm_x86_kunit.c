@@ -24,6 +24,7 @@
 #include <linux/fs.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/jump_label.h>
+#include <linux/kasan.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/linkage.h>
@@ -1786,7 +1787,7 @@ static void registers_hold_nothing_of_the_kernel(struct kunit *test)
 #define STACK_WORDS	10
 
 /* Copies the part of its own frame that has the stack protector's canary */
-static SBM_DEFINE_FUNC(copy_frame, unsigned long *, out)
+static noinline __no_sanitize_address int copy_words(unsigned long *out)
 {
 	unsigned long array[8];
 	unsigned long *p = array;
@@ -1798,6 +1799,11 @@ static SBM_DEFINE_FUNC(copy_frame, unsigned long *, out)
 		out[i] = READ_ONCE(p[i]);
 
 	return 0;
+}
+
+static SBM_DEFINE_FUNC(copy_frame, unsigned long *, out)
+{
+	return copy_words(out);
 }
 
 static void canary_is_not_the_kernels(struct kunit *test)
@@ -2086,6 +2092,53 @@ static bool is_thunk_page(unsigned long addr)
 	return false;
 }
 
+/*
+ * In a kernel with KASAN: is that a part of the shadow? It has no more than a page of
+ * zeroes, time and again: all 512 entries of each table are the same.
+ */
+#ifdef CONFIG_KASAN
+static bool in_kasan_shadow(unsigned long addr)
+{
+	return addr >= KASAN_SHADOW_START && addr < KASAN_SHADOW_END;
+}
+
+static bool is_zero_chain(unsigned long start, u64 entry, unsigned int shift)
+{
+	unsigned int i;
+
+	if (!in_kasan_shadow(start))
+		return false;
+
+	for (; shift > PAGE_SHIFT; shift -= TABLE_SHIFT) {
+		const u64 *table = __va(entry & PTE_PFN_MASK);
+
+		for (i = 1; i < TABLE_ENTRIES; i++) {
+			if (table[i] != table[0])
+				return false;
+		}
+		entry = table[0];
+		if (!(entry & _PAGE_PRESENT) || (entry & _PAGE_PSE))
+			return false;
+	}
+
+	return (entry & PTE_PFN_MASK) >> PAGE_SHIFT == page_to_pfn(ZERO_PAGE(0)) &&
+	       (entry & _PAGE_NX) && !(entry & (_PAGE_RW | _PAGE_GLOBAL));
+}
+
+static unsigned long shadow_of(unsigned long addr)
+{
+	return (unsigned long)kasan_mem_to_shadow((void *)addr);
+}
+#else
+static bool in_kasan_shadow(unsigned long addr) { return false; }
+static bool is_zero_chain(unsigned long start, u64 entry, unsigned int shift)
+{
+	return false;
+}
+
+static unsigned long shadow_of(unsigned long addr) { return 0; }
+#endif
+
 /* What is wrong with a mapping that ring 3 can use? NULL if nothing is. */
 static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
 				   unsigned long end, u64 entry, bool write,
@@ -2106,6 +2159,15 @@ static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
 		if (write && (!pfn_valid(pfn) || PageSlab(pfn_to_page(pfn)) ||
 			      PageReserved(pfn_to_page(pfn))))
 			return "lets write to a page of somebody else";
+		return NULL;
+	}
+	/* What are no zeroes is the stack's */
+	if (in_kasan_shadow(start)) {
+		if (execute)
+			return "is executable shadow memory";
+		if (!write || start + PAGE_SIZE <= shadow_of(w->layout->stack_low) ||
+		    start >= shadow_of(w->layout->stack_high))
+			return "is shadow memory that is not all zeroes";
 		return NULL;
 	}
 	if (write)
@@ -2162,6 +2224,10 @@ static void walk_table(struct walk *w, const u64 *table, unsigned int shift,
 		}
 		/* Ring 3 cannot use what is below */
 		if (!(entry & _PAGE_USER))
+			continue;
+
+		if (is_zero_chain(sign_extend64(start, PGDIR_SHIFT + TABLE_SHIFT - 1),
+				  entry, shift))
 			continue;
 
 		if (shift > PAGE_SHIFT && !(entry & _PAGE_PSE)) {
@@ -2275,7 +2341,9 @@ static void instance_needs_few_tables(struct kunit *test)
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	a = open_arena(test);
 	KUNIT_EXPECT_GT(test, x86_sbm_test_table_pages(&a->sbm), 0);
-	KUNIT_EXPECT_LE(test, x86_sbm_test_table_pages(&a->sbm), 8);
+	/* The way to the shadow of the stack takes three or four */
+	KUNIT_EXPECT_LE(test, x86_sbm_test_table_pages(&a->sbm),
+			8 + (IS_ENABLED(CONFIG_KASAN) ? 4 : 0));
 	close_arena(test, a);
 }
 
@@ -2656,6 +2724,16 @@ static void add_rules(struct dump_check *c)
 		 pages_between(__start_ro_after_init, __end_ro_after_init),
 		 "constants");
 
+	if (IS_ENABLED(CONFIG_KASAN)) {
+		unsigned long start = shadow_of(l->stack_low) & PAGE_MASK;
+		unsigned long end = PAGE_ALIGN(shadow_of(l->stack_high));
+
+		add_rule(c, "KASAN shadow", shadow_of(l->window_start), shadow_of(-1UL) + 1,
+			 "U r - - -", -1, "zero page");
+		add_rule(c, "KASAN shadow", start, end, "U r w - -",
+			 (end - start) >> PAGE_SHIFT, "of the stack");
+	}
+
 	for (i = 0; its_thunk_page(NULL, i);)
 		i++;
 	add_rule(c, "modules", MODULES_VADDR, MODULES_END, "U r - x -", i, "thunks");
@@ -2726,7 +2804,9 @@ static void check_entry(struct dump_check *c, const char *line)
 	     overlaps(start, end, __start_ro_after_init, __end_ro_after_init)))
 		dump_wrong(c, "not for ring 3: %s", line);
 
-	if (rights[0] == 'U') {
+	if (in_kasan_shadow(start) && !strcmp(what, "zero page")) {
+		/* One page, many times: not counted */
+	} else if (rights[0] == 'U') {
 		c->counts[0] += pages;
 		c->counts[1] += rights[4] == 'w' ? pages : 0;
 		c->counts[2] += rights[6] == 'x' ? pages : 0;
@@ -2745,8 +2825,9 @@ static void check_entry(struct dump_check *c, const char *line)
 	dump_wrong(c, "against the rules: %s", line);
 }
 
-/* Pages of a table and of all below it */
-static unsigned int count_tables(const u64 *table, unsigned int shift)
+/* Pages of a table and of all below it, but for those that all lead to zeroes */
+static unsigned int count_tables(const u64 *table, unsigned int shift,
+				 unsigned long base)
 {
 	unsigned int i, n = 1;
 
@@ -2754,11 +2835,14 @@ static unsigned int count_tables(const u64 *table, unsigned int shift)
 		return 1;
 
 	for (i = 0; i < TABLE_ENTRIES; i++) {
+		unsigned long start = base | (unsigned long)i << shift;
 		u64 entry = READ_ONCE(table[i]);
 
-		if ((entry & _PAGE_PRESENT) && !(entry & _PAGE_PSE))
+		if ((entry & _PAGE_PRESENT) && !(entry & _PAGE_PSE) &&
+		    !is_zero_chain(sign_extend64(start, PGDIR_SHIFT + TABLE_SHIFT - 1),
+				   entry, shift))
 			n += count_tables(__va(entry & PTE_PFN_MASK),
-					  shift - TABLE_SHIFT);
+					  shift - TABLE_SHIFT, start);
 	}
 
 	return n;
@@ -2786,7 +2870,8 @@ static void check_totals(struct dump_check *c, const char *line)
 	if (sscanf(line, "ring 3: %lu readable, %lu writable, %lu executable",
 		   &count[0], &count[1], &count[2]) == 3) {
 		if (memcmp(count, c->counts, sizeof(count)))
-			dump_wrong(c, "wrong sum: %s", line);
+			dump_wrong(c, "wrong sum: %s, not %lu, %lu, %lu", line,
+				   c->counts[0], c->counts[1], c->counts[2]);
 	} else if (sscanf(line, "ring 0 only: %lu", &count[0]) == 1) {
 		if (count[0] != c->counts[3])
 			dump_wrong(c, "wrong sum: %s", line);
@@ -2794,9 +2879,9 @@ static void check_totals(struct dump_check *c, const char *line)
 			  &tables[0], &tables[1], &tables[2]) == 3) {
 		if (tables[0] != x86_sbm_test_table_pages(c->sbm) ||
 		    tables[2] != count_tables(cpu_entry_area_table(c),
-					      P4D_SHIFT - TABLE_SHIFT) ||
+					      P4D_SHIFT - TABLE_SHIFT, 0) ||
 		    tables[0] + tables[1] + tables[2] !=
-		    count_tables((u64 *)c->layout.top_table, PGDIR_SHIFT))
+		    count_tables((u64 *)c->layout.top_table, PGDIR_SHIFT, 0))
 			dump_wrong(c, "wrong sum: %s", line);
 	} else {
 		dump_wrong(c, "not understood: %s", line);
@@ -5841,6 +5926,12 @@ static noinline __naked int sweep_read(void *addr)
 		     ASM_RET);
 }
 
+static noinline __naked int load_byte(void *addr)
+{
+	asm volatile("movzbl (%rdi), %eax\n\t"
+		     ASM_RET);
+}
+
 static noinline __naked int sweep_write(void *addr)
 {
 	asm volatile("movb $0x5a, (%rdi)\n\t"
@@ -5858,6 +5949,7 @@ static noinline __naked int sweep_execute(void *addr)
 #define SWEEP_INSN	(IS_ENABLED(CONFIG_X86_KERNEL_IBT) ? 4 : 0)
 
 STACK_FRAME_NON_STANDARD(sweep_read);
+STACK_FRAME_NON_STANDARD(load_byte);
 STACK_FRAME_NON_STANDARD(sweep_write);
 STACK_FRAME_NON_STANDARD(sweep_execute);
 
@@ -6382,6 +6474,76 @@ static void kernel_macro_ends_as_documented(struct kunit *test)
 	expect_next_call_works(test);
 }
 
+/* === KASAN === */
+
+static void shadow_tells_nothing(struct kunit *test)
+{
+	struct sbm sbm;
+	unsigned long shadow;
+	char *object;
+
+	if (!IS_ENABLED(CONFIG_KASAN))
+		kunit_skip(test, "no KASAN in this kernel");
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	object = kunit_kzalloc(test, 24, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, object);
+
+	/* The kernel knows where it ends, a target does not */
+	shadow = shadow_of((unsigned long)object + 24);
+	KUNIT_EXPECT_NE(test, load_byte((void *)shadow), 0);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, load_byte, (void *)shadow), 0);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, sweep_write, (void *)shadow), -EFAULT);
+	expect_fault_at(test, &sbm, (void *)shadow, PF_WROTE | PF_PRESENT);
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
+#define OVERRUN_SIZE	40
+
+/* What KASAN finds is a variable on the stack that ends before @data */
+static noinline int overrun_variable(void *data)
+{
+	char variable[OVERRUN_SIZE];
+	unsigned long index = (unsigned long)data;
+	char *p = variable;
+
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(p[index], 1);
+
+	return READ_ONCE(p[index]);
+}
+
+/* The shadow of the stack is the one that is not the same for all */
+static void overruns_on_the_stack_are_found(struct kunit *test)
+{
+	const struct sbm_fault *fault;
+	struct sbm sbm;
+
+	if (!IS_ENABLED(CONFIG_KASAN_STACK))
+		kunit_skip(test, "no KASAN for stacks in this kernel");
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, overrun_variable, (void *)(OVERRUN_SIZE - 1L)), 1);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, overrun_variable, (void *)(long)OVERRUN_SIZE),
+			-EFAULT);
+	/* KASAN wants to print */
+	fault = sbm_fault(&sbm);
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (fault)
+		KUNIT_EXPECT_TRUE(test, fault->cause == SBM_CAUSE_PAGE_FAULT ||
+				  fault->cause == SBM_CAUSE_ILLEGAL_INSN);
+
+	/* What the target has left in the shadow is gone with it */
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, overrun_variable, (void *)(OVERRUN_SIZE - 1L)), 1);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	sbm_destroy(&sbm);
+	expect_next_call_works(test);
+}
+
 static int sbm_x86_suite_init(struct kunit_suite *suite)
 {
 	switch (boot_cpu_data.x86_vendor) {
@@ -6467,6 +6629,8 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(no_right_outlives_its_instance),
 	KUNIT_CASE(instances_alternate_and_migrate),
 	KUNIT_CASE(targets_cannot_enter_a_sandbox),
+	KUNIT_CASE(shadow_tells_nothing),
+	KUNIT_CASE(overruns_on_the_stack_are_found),
 	KUNIT_CASE_PARAM(kernel_macro_ends_as_documented, kernel_macro_gen_params),
 	{}
 };

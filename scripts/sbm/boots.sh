@@ -30,10 +30,13 @@ sbm_boots_begin()
 	for m in "${modules[@]}"; do
 		files+=("$m=/modules/$(basename "$m")")
 	done
+	"$SBM_DIR/jffs2/mkimage.py" hostile "$SBM_CACHE/test-jffs2.img" > "$SBM_CACHE/test-jffs2.list"
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
-		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" "${files[@]}" "$@"
+		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" \
+		"$SBM_CACHE/test-jffs2.img=/jffs2.img" "$SBM_CACHE/test-jffs2.list=/jffs2.list" \
+		"${files[@]}" "$@"
 }
 
 sbm_boots_power()

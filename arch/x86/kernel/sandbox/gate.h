@@ -65,7 +65,8 @@
  * @host_cr3:	 Tables of the kernel.
  * @host_cr4:	 CR4 of the kernel.
  * @sbm_cr3:	 Tables of the sandbox.
- * @sbm_cr4:	 CR4 of the sandbox; differs from @host_cr4 only in LASS.
+ * @sbm_cr4:	 CR4 of the sandbox; differs from @host_cr4 only in LASS, and
+ *		 with KASAN in PGE.
  * @sbm_gsbase:	 GS base of the sandbox.
  * @nmi_pending: NMIs that arrived in the windows and await delivery.
  * @nr_fatal:	 Breaks an endless loop of fatal events.

@@ -13,6 +13,7 @@
 #include <linux/array_size.h>
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
@@ -34,6 +35,7 @@ enum sbm_region {
 	SBM_REGION_CEA,
 	SBM_REGION_IMAGE,
 	SBM_REGION_MODULES,
+	SBM_REGION_SHADOW,
 	SBM_REGION_OTHER,
 };
 
@@ -43,6 +45,7 @@ static const char * const sbm_region_names[] = {
 	[SBM_REGION_CEA]	= "cpu_entry_area",
 	[SBM_REGION_IMAGE]	= "kernel image",
 	[SBM_REGION_MODULES]	= "modules",
+	[SBM_REGION_SHADOW]	= "KASAN shadow",
 	[SBM_REGION_OTHER]	= "elsewhere",
 };
 
@@ -65,6 +68,7 @@ enum sbm_what {
 	SBM_WHAT_DATA,
 	SBM_WHAT_THUNKS,
 	SBM_WHAT_MODULE,
+	SBM_WHAT_STACK_SHADOW,
 };
 
 static const char * const sbm_what_names[] = {
@@ -84,9 +88,10 @@ static const char * const sbm_what_names[] = {
 	[SBM_WHAT_DATA]		= "kernel data",
 	[SBM_WHAT_THUNKS]	= "thunks",
 	[SBM_WHAT_MODULE]	= "module",
+	[SBM_WHAT_STACK_SHADOW]	= "of the stack",
 };
 
-static_assert(ARRAY_SIZE(sbm_what_names) == SBM_WHAT_MODULE + 1);
+static_assert(ARRAY_SIZE(sbm_what_names) == SBM_WHAT_STACK_SHADOW + 1);
 
 /* Whose a page of the tables is */
 enum sbm_table_owner {
@@ -157,6 +162,10 @@ static enum sbm_region sbm_region_of(unsigned long addr)
 		return SBM_REGION_IMAGE;
 	if (addr >= MODULES_VADDR && addr < MODULES_END)
 		return SBM_REGION_MODULES;
+#ifdef CONFIG_KASAN
+	if (addr >= KASAN_SHADOW_START && addr < KASAN_SHADOW_END)
+		return SBM_REGION_SHADOW;
+#endif
 
 	return SBM_REGION_OTHER;
 }
@@ -251,7 +260,10 @@ static enum sbm_what sbm_what_is(struct sbm_dump *d, struct sbm_leaf *leaf,
 	/* The kernel's own tables are below */
 	if (region == SBM_REGION_CEA)
 		return SBM_WHAT_CEA;
-	if (region == SBM_REGION_OTHER)
+	/* Zeroes that all share are no leaves, see sbm_dump_table() */
+	if (region == SBM_REGION_SHADOW && sbm_is_own(d->inst->arch, pfn))
+		return SBM_WHAT_STACK_SHADOW;
+	if (region == SBM_REGION_SHADOW || region == SBM_REGION_OTHER)
 		return SBM_WHAT_UNEXPECTED;
 
 	frame = sbm_kernel_frame(leaf->start, &level);
@@ -296,11 +308,41 @@ static void sbm_dump_run(struct sbm_dump *d)
 	seq_putc(d->m, '\n');
 }
 
+static void sbm_dump_add(struct sbm_dump *d, const struct sbm_leaf *leaf)
+{
+	struct sbm_leaf *run = &d->run;
+
+	/* The end of the address space is 0 */
+	if (run->end == leaf->start && run->start != run->end &&
+	    run->shift == leaf->shift && run->rights == leaf->rights &&
+	    run->what == leaf->what && run->nr == leaf->nr) {
+		run->end = leaf->end;
+		return;
+	}
+
+	sbm_dump_run(d);
+	*run = *leaf;
+}
+
+/* With KASAN: all of the range is one page of zeroes, which is not worth counting */
+static void sbm_dump_zero_shadow(struct sbm_dump *d, unsigned long start,
+				 unsigned int shift, u64 rights)
+{
+	const struct sbm_leaf leaf = {
+		.start	= start,
+		.end	= start + (1UL << shift),
+		.shift	= PAGE_SHIFT,
+		.rights	= (rights & ~(u64)_PAGE_RW) | _PAGE_NX,
+		.what	= SBM_WHAT_ZERO,
+	};
+
+	sbm_dump_add(d, &leaf);
+}
+
 static void sbm_dump_leaf(struct sbm_dump *d, unsigned long start,
 			  unsigned int shift, u64 rights, u64 entry)
 {
 	unsigned long nr = 1UL << (shift - PAGE_SHIFT);
-	struct sbm_leaf *run = &d->run;
 	struct sbm_leaf leaf = {
 		.start	= start,
 		.end	= start + (1UL << shift),
@@ -321,16 +363,7 @@ static void sbm_dump_leaf(struct sbm_dump *d, unsigned long start,
 			d->executable += nr;
 	}
 
-	/* The end of the address space is 0 */
-	if (run->end == leaf.start && run->start != run->end &&
-	    run->shift == leaf.shift && run->rights == leaf.rights &&
-	    run->what == leaf.what && run->nr == leaf.nr) {
-		run->end = leaf.end;
-		return;
-	}
-
-	sbm_dump_run(d);
-	*run = leaf;
+	sbm_dump_add(d, &leaf);
 }
 
 static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
@@ -356,6 +389,11 @@ static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
 		r = rights & entry & (_PAGE_USER | _PAGE_RW);
 		r |= (rights | entry) & _PAGE_NX;
 
+		if (sbm_region_of(addr) == SBM_REGION_SHADOW &&
+		    sbm_is_zero_shadow(entry, shift)) {
+			sbm_dump_zero_shadow(d, addr, shift, r);
+			continue;
+		}
 		if (shift == PAGE_SHIFT || (entry & _PAGE_PSE && shift <= PUD_SHIFT)) {
 			sbm_dump_leaf(d, addr, shift, r | (entry & _PAGE_GLOBAL),
 				      entry);

@@ -279,6 +279,13 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	slot = sbm_tlb_enter(as, &state->sbm_cr3);
 	state->host_cr4 = cr4_read_shadow();
 	state->sbm_cr4 = state->host_cr4 & ~X86_CR4_LASS;
+	/*
+	 * The kernel maps KASAN's shadow with global entries, and the sandbox has other
+	 * pages there. The change of this bit flushes all of the TLB, both ways, and what is
+	 * global comes back when the kernel does: right, and slow, as KASAN is.
+	 */
+	if (IS_ENABLED(CONFIG_KASAN))
+		state->sbm_cr4 &= ~X86_CR4_PGE;
 	state->sbm_gsbase = as->gsbase;
 	store_idt(&state->host_idt);
 

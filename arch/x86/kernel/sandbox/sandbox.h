@@ -150,6 +150,11 @@ bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,
 struct page *sbm_map_module_page(struct arch_sbm *as, unsigned long addr, bool text);
 unsigned long sbm_top_pa(const struct arch_sbm *as);
 bool sbm_is_text(const struct arch_sbm *as, unsigned long addr);
+#ifdef CONFIG_KASAN
+bool sbm_is_zero_shadow(u64 entry, unsigned int shift);
+#else
+static inline bool sbm_is_zero_shadow(u64 entry, unsigned int shift) { return false; }
+#endif
 
 /* tlb.c */
 int sbm_text_nonglobal(void);

@@ -16,6 +16,7 @@
  *   gates				ring 0, the same address as in the kernel
  *   cpu_entry_area			ring 0, by the kernel's own table: GDT, TSS,
  *					machine check stack, buffers of the PMU
+ *   KASAN's shadow			ring 3, read: zeroes, see below
  *
  * Private to a sandbox: the top-level page, the window's tables, and those that
  * lead to text and constants of a module that it has called. The latter hang below
@@ -30,6 +31,7 @@
 #include <linux/cpufeature.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
+#include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/percpu.h>
@@ -63,6 +65,13 @@
 
 /* The window's tables hang below one PMD page */
 static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
+
+/* A byte of shadow for eight of the stack, which need not begin on a page */
+#ifdef CONFIG_KASAN
+#define SBM_MAX_KASAN_PAGES(stack_size)	(((stack_size) >> (PAGE_SHIFT + 3)) + 2)
+#else
+#define SBM_MAX_KASAN_PAGES(stack_size)	0
+#endif
 
 /* Top-level table that new instances start from */
 u64 *sbm_template;
@@ -379,6 +388,120 @@ static int sbm_map_cpu_entry_area(void)
 	return 0;
 }
 
+#ifdef CONFIG_KASAN
+
+/*
+ * In a kernel with KASAN, compiled code looks at a byte of shadow memory before each
+ * access. What the kernel has there tells what is allocated where, which is not for
+ * targets to read. Theirs says that everything may be accessed: for them, page tables
+ * decide. All of it is one page of zeroes, at the end of a chain of tables of which
+ * each has the same entry 512 times.
+ *
+ * The compiler also marks what lies between the variables on the stack. That shadow
+ * is the instance's own and writable, so KASAN finds out-of-bounds accesses there: its
+ * report is what a target has no right to write, and ends the call.
+ */
+
+/* By level: the entry that covers as much as an entry of this level does */
+static u64 sbm_zero_shadow[CONFIG_PGTABLE_LEVELS];
+
+static unsigned int sbm_level(unsigned int shift)
+{
+	return (shift - PAGE_SHIFT) / SBM_TABLE_SHIFT;
+}
+
+static int sbm_create_zero_shadow(void)
+{
+	u64 entry = __sme_set(PFN_PHYS(page_to_pfn(ZERO_PAGE(0)))) | SBM_READ | _PAGE_USER;
+	unsigned int level;
+	u64 *table;
+
+	for (level = 0;; level++) {
+		sbm_zero_shadow[level] = entry;
+		if (level == sbm_level(sbm_top_shift()))
+			return 0;
+
+		table = (u64 *)__get_free_page(GFP_KERNEL);
+		if (!table)
+			return -ENOMEM;
+		memset64(table, entry, PTRS_PER_PTE);
+		entry = sbm_table_entry(table, _PAGE_USER);
+	}
+}
+
+static void sbm_free_zero_shadow(void)
+{
+	unsigned int level;
+
+	for (level = 1; level < ARRAY_SIZE(sbm_zero_shadow); level++) {
+		if (sbm_zero_shadow[level])
+			free_page((unsigned long)sbm_table_of(sbm_zero_shadow[level]));
+	}
+	memset(sbm_zero_shadow, 0, sizeof(sbm_zero_shadow));
+}
+
+/* The largest entries that fit */
+static int sbm_link_zero_shadow(bool link)
+{
+	unsigned long addr = KASAN_SHADOW_START;
+	unsigned int shift;
+	u64 *entry;
+
+	for (; addr < KASAN_SHADOW_END; addr += 1UL << shift) {
+		shift = sbm_top_shift();
+		while (!IS_ALIGNED(addr, 1UL << shift) ||
+		       KASAN_SHADOW_END - addr < 1UL << shift)
+			shift -= SBM_TABLE_SHIFT;
+
+		entry = sbm_walk(NULL, sbm_template, addr, shift, _PAGE_USER);
+		if (IS_ERR(entry))
+			return PTR_ERR(entry);
+		*entry = link ? sbm_zero_shadow[sbm_level(shift)] : 0;
+	}
+
+	return 0;
+}
+
+static int sbm_map_zero_shadow(void)
+{
+	int err = sbm_create_zero_shadow();
+
+	return err ?: sbm_link_zero_shadow(true);
+}
+
+static void sbm_unmap_zero_shadow(void)
+{
+	sbm_link_zero_shadow(false);
+	sbm_free_zero_shadow();
+}
+
+/* Does all that @entry of level @shift covers consist of zeroes, shared by all? */
+bool sbm_is_zero_shadow(u64 entry, unsigned int shift)
+{
+	/* The processor has nothing to mark in it: it is marked as used */
+	return entry == sbm_zero_shadow[sbm_level(shift)];
+}
+
+/* Of what lies at [@start, @end) */
+static unsigned long sbm_shadow_start(unsigned long start)
+{
+	return (unsigned long)kasan_mem_to_shadow((void *)start) & PAGE_MASK;
+}
+
+static unsigned long sbm_shadow_end(unsigned long end)
+{
+	return PAGE_ALIGN((unsigned long)kasan_mem_to_shadow((void *)end));
+}
+
+#else /* CONFIG_KASAN */
+
+static int sbm_map_zero_shadow(void) { return 0; }
+static void sbm_unmap_zero_shadow(void) { }
+static unsigned long sbm_shadow_start(unsigned long start) { return 0; }
+static unsigned long sbm_shadow_end(unsigned long end) { return 0; }
+
+#endif /* CONFIG_KASAN */
+
 int sbm_shared_create(void)
 {
 	u64 *entry;
@@ -402,8 +525,12 @@ int sbm_shared_create(void)
 	if (!err)
 		err = sbm_map_cpu_entry_area();
 	if (!err)
+		err = sbm_map_zero_shadow();
+	if (!err)
 		return 0;
 
+	/* Its tables hang in many places */
+	sbm_unmap_zero_shadow();
 	/* What hangs below this entry is the kernel's. All else is ours. */
 	entry = sbm_walk(NULL, sbm_template, CPU_ENTRY_AREA_BASE, P4D_SHIFT, 0);
 	if (!IS_ERR(entry))
@@ -586,6 +713,7 @@ static void sbm_fill_shadow(struct arch_sbm *as)
 static int sbm_create_stack(struct arch_sbm *as, size_t size)
 {
 	unsigned long addr = sbm_window_take(as, size >> PAGE_SHIFT);
+	unsigned long shadow;
 	int err;
 
 	if (!addr)
@@ -593,6 +721,15 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 
 	as->stack_low = addr;
 	as->stack_high = addr + size;
+
+	for (shadow = sbm_shadow_start(as->stack_low);
+	     shadow < sbm_shadow_end(as->stack_high); shadow += PAGE_SIZE) {
+		err = sbm_own_page(as, shadow);
+		if (err)
+			return err;
+	}
+
+	/* These come last, see arch_sbm_call() */
 	for (; addr < as->stack_high; addr += PAGE_SIZE) {
 		err = sbm_own_page(as, addr);
 		if (err)
@@ -608,7 +745,8 @@ static atomic64_t sbm_last_as;
 struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 				 struct sbm_memory *memory)
 {
-	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW;
+	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW +
+			       SBM_MAX_KASAN_PAGES(stack_size);
 	struct arch_sbm *as;
 	struct page *page;
 	int err = -ENOMEM;
@@ -704,16 +842,20 @@ static void sbm_unmap_buffers(struct arch_sbm *as)
 	as->next = as->buffers;
 }
 
-/* Have all but the window as a new instance has it */
+/* Have all but the window, and the stack's shadow, as a new instance has it */
 static void sbm_unmap_modules(struct arch_sbm *as)
 {
 	const u64 *window = sbm_entry(as->top, SBM_WINDOW_START, sbm_top_shift());
+	const u64 *shadow = sbm_entry(as->top, sbm_shadow_start(as->stack_low),
+				      sbm_top_shift());
 	unsigned int i;
 
 	for (i = 0; i < PTRS_PER_PTE; i++) {
 		u64 entry = as->top[i];
 
-		if (&as->top[i] == window || !(entry & SBM_OWN))
+		/* Without KASAN, @shadow is user space's */
+		if (&as->top[i] == window || &as->top[i] == shadow ||
+		    !(entry & SBM_OWN))
 			continue;
 		as->top[i] = sbm_template[i];
 		sbm_free_tables(as, sbm_table_of(entry), sbm_top_shift() - SBM_TABLE_SHIFT);
