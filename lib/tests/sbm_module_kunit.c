@@ -586,6 +586,51 @@ static void module_needs_few_tables(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, x86_sbm_test_pages_in_use(), pages);
 }
 
+/*
+ * Each allocation fails in its turn: the instance can be called again only if it has all
+ * that it needs. As in the suite sbm_limits, user space must allow for it first.
+ */
+static void allocations_that_fail_keep_no_module(struct kunit *test)
+{
+#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
+	int n, refused = 0;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	for (n = 1; n < 1000; n++) {
+		long before = x86_sbm_test_pages_in_use();
+		bool fired;
+		struct sbm sbm;
+		int ret;
+
+		init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+		WRITE_ONCE(current->fail_nth, n);
+		ret = sbm_call(&sbm, build_value, 0);
+		fired = !READ_ONCE(current->fail_nth);
+		WRITE_ONCE(current->fail_nth, 0);
+
+		if (ret != SBM_MODULE_VALUE) {
+			refused++;
+			KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+			KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -ENOMEM);
+			KUNIT_EXPECT_TRUE(test, fired);
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, build_value, 0), -ENOMEM);
+			/* And what is there does not stand in the way */
+			KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, build_value, 0),
+					SBM_MODULE_VALUE);
+		}
+		sbm_destroy(&sbm);
+		KUNIT_EXPECT_EQ(test, x86_sbm_test_pages_in_use(), before);
+		if (!fired)
+			break;
+	}
+	KUNIT_EXPECT_LT(test, n, 1000);
+	kunit_info(test, "%d allocations failed, %d errors\n", n - 1, refused);
+#else
+	kunit_skip(test, "takes CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC");
+#endif
+}
+
 /* The dump in debugfs knows what it is, and finds nothing that should not be there */
 static void dump_tells_of_the_module(struct kunit *test)
 {
@@ -621,6 +666,7 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(dump_tells_of_the_module),
 	KUNIT_CASE(mapped_module_is_not_global),
 	KUNIT_CASE(module_needs_few_tables),
+	KUNIT_CASE(allocations_that_fail_keep_no_module),
 	{}
 };
 

@@ -13,6 +13,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
+#include <linux/kasan.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
@@ -617,6 +618,9 @@ static void report_addresses(struct kunit *test)
 	expect_what(test, &sbm, 0, "out of reach: the first page of user space, as of a NULL pointer");
 	expect_what(test, &sbm, PAGE_SIZE, "out of reach: user space");
 	expect_what(test, &sbm, 1UL << 63, "out of reach: no canonical address");
+#ifdef CONFIG_KASAN
+	expect_what(test, &sbm, KASAN_SHADOW_START, "KASAN's shadow");
+#endif
 	/* Where the kernel keeps this is its own choice: inside or out of reach */
 	sbm_describe(&sbm, l.gs_base + (unsigned long)&this_cpu_off, what, sizeof(what));
 	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(what, "per-CPU data"), "%s", what);

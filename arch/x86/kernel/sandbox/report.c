@@ -8,6 +8,7 @@
  */
 #include <linux/align.h>
 #include <linux/kallsyms.h>
+#include <linux/kasan.h>
 #include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -95,6 +96,10 @@ static const char *sbm_kernel_address(unsigned long addr, bool *symbol)
 		return "no canonical address";
 	if (addr >= CPU_ENTRY_AREA_BASE && addr - CPU_ENTRY_AREA_BASE < P4D_SIZE)
 		return "the CPU entry area";
+#ifdef CONFIG_KASAN
+	if (addr >= KASAN_SHADOW_START && addr < KASAN_SHADOW_END)
+		return "KASAN's shadow";
+#endif
 	if (is_vmalloc_addr((void *)addr))
 		return "the kernel's vmalloc range";
 	if (virt_addr_valid((void *)addr))
