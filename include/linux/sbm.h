@@ -453,6 +453,9 @@ const struct sbm_fault *sbm_fault(const struct sbm *sbm);
  */
 int sbm_describe(const struct sbm *sbm, unsigned long addr, char *buf, size_t size);
 
+/* For the kernel's dumps: a line if this CPU has been called away from a target */
+void print_sbm_info(const char *log_lvl);
+
 /**
  * sbm_cause_name() - name of a cause
  * @cause: The cause.
@@ -641,6 +644,8 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
 {
 	return sbm && !sbm->error ? (void *)buf : NULL;
 }
+
+static inline void print_sbm_info(const char *log_lvl) { }
 
 #endif /* CONFIG_SBM */
 

@@ -18,6 +18,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/panic.h>
+#include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sbm.h>
@@ -428,4 +429,22 @@ void sbm_report(const struct sbm_instance *inst)
 	if (fatal)
 		panic("sbm: %ps stopped by %s", (void *)inst->target,
 		      sbm_cause_name(inst->fault.cause));
+}
+
+/* === Dumps of the kernel's === */
+
+/* For dump_stack() and show_regs(), of this CPU. In any context: no lock, no sleep. */
+void print_sbm_info(const char *log_lvl)
+{
+	const struct sbm_instance *inst;
+	unsigned long ip;
+
+	/* What is found belongs to this CPU, and goes when something else runs on it */
+	preempt_disable_notrace();
+	inst = arch_sbm_interrupted(&ip);
+	/* The symbol that matters is the last word, for scripts/decode_stacktrace.sh */
+	if (inst)
+		printk("%sSandbox: instance %llu, running %ps, at %pS\n", log_lvl,
+		       inst->id, (void *)inst->target, (void *)ip);
+	preempt_enable_notrace();
 }

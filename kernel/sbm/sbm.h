@@ -469,6 +469,17 @@ void arch_sbm_backtrace(const struct sbm_instance *inst, struct sbm_trace *trace
  */
 void arch_sbm_report_state(struct sbm_out *out, const struct sbm_instance *inst);
 
+/**
+ * arch_sbm_interrupted() - tell the call that this CPU has interrupted
+ * @ip: The instruction of the target that is next.
+ *
+ * Context: Any, NMI included. Preemption is off, so the CPU cannot change.
+ * Return: the instance whose stay was ended by the event that is being handled on this
+ * CPU; NULL if there is none, or if nothing is known about the target. It is valid as
+ * long as the event is handled, or preemption is off.
+ */
+const struct sbm_instance *arch_sbm_interrupted(unsigned long *ip);
+
 #else /* CONFIG_HAVE_ARCH_SBM */
 
 static inline const char *arch_sbm_available(void)
@@ -535,6 +546,11 @@ static inline void arch_sbm_backtrace(const struct sbm_instance *inst,
 static inline void arch_sbm_report_state(struct sbm_out *out,
 					 const struct sbm_instance *inst)
 {
+}
+
+static inline const struct sbm_instance *arch_sbm_interrupted(unsigned long *ip)
+{
+	return NULL;
 }
 
 #endif /* CONFIG_HAVE_ARCH_SBM */

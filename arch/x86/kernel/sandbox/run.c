@@ -245,12 +245,30 @@ static void sbm_predict_nothing(struct arch_sbm *as)
 }
 
 /*
+ * The call whose stay on this CPU is over while the event that has ended it is still
+ * being delivered: whoever looks at the CPU from that event finds here what it has
+ * interrupted. Set only while the registers of the call are those of that moment.
+ */
+static DEFINE_PER_CPU(const struct sbm_instance *, sbm_interrupted);
+
+const struct sbm_instance *arch_sbm_interrupted(unsigned long *ip)
+{
+	const struct sbm_instance *inst = raw_cpu_read(sbm_interrupted);
+
+	if (inst)
+		*ip = inst->arch->regs.ip;
+
+	return inst;
+}
+
+/*
  * One stay: from the kernel to the target and back. Interrupts are off before and
  * after. From the return of sbm_switch() until pending NMIs are delivered, no
  * code may be instrumented: a trap's IRET would unblock NMIs.
  */
-static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
+static noinstr void sbm_stay(const struct sbm_instance *inst, struct sbm_event *ev)
 {
+	struct arch_sbm *as = inst->arch;
 	struct sbm_task_state ts;
 	struct sbm_gate_state *state;
 	struct sbm_host host = {};
@@ -330,6 +348,14 @@ static noinstr void sbm_stay(struct arch_sbm *as, struct sbm_event *ev)
 	 */
 	if (!(ev->exit & SBM_EXIT_ABORT))
 		as->regs = *host.regs;
+
+	/*
+	 * Not any earlier: until here, an NMI would have found the registers of the
+	 * stay before. What else was in ring 0 says nothing about the target.
+	 */
+	barrier();
+	if (!(ev->exit & (SBM_EXIT_ABORT | SBM_EXIT_LOST | SBM_EXIT_FATAL)))
+		raw_cpu_write(sbm_interrupted, inst);
 
 	/* NMIs first: they are still blocked, and the watchdogs wait for them */
 	nr_nmi = state->nmi_pending;
@@ -702,7 +728,7 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			return sbm_stop(inst, inst->fault.cause, err);
 		}
 		sbm_time_begin(&inst->time);
-		sbm_stay(as, &ev);
+		sbm_stay(inst, &ev);
 		sbm_time_end(&inst->time);
 		if (unlikely(sbm_test_loses(ev.exit)))
 			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
@@ -726,11 +752,15 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			 */
 			sbm_count(SBM_COUNT_INTERRUPT);
 			x86_entry_from_kvm(EVENT_TYPE_EXTINT, vector);
+			raw_cpu_write(sbm_interrupted, NULL);
 			local_irq_enable();
 			/* A call may be longer than RCU's patience */
 			cond_resched_tasks_rcu_qs();
 			continue;
 		}
+
+		/* The rest is delivered, or is the caller's to deal with; it may sleep */
+		raw_cpu_write(sbm_interrupted, NULL);
 
 		if (unlikely(ev.exit & SBM_EXIT_LOST))
 			sbm_deliver_lost_interrupt();
