@@ -14,6 +14,7 @@
 #include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/kgdb.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -395,7 +396,27 @@ static struct sbm_out *sbm_test_wants(void) { return NULL; }
 
 #endif
 
-void sbm_report(const struct sbm_instance *inst)
+#ifdef CONFIG_KGDB
+
+/*
+ * Let a debugger look before the caller goes on. The instance and its fault are those
+ * of the frame above. Without somebody who answers, the breakpoint would be a trap
+ * that nobody handles.
+ */
+static void sbm_stop_for_debugger(const struct sbm_instance *inst)
+{
+	if (READ_ONCE(sbm_kgdb_on_fault) && kgdb_io_module_registered &&
+	    sbm_is_violation(inst))
+		kgdb_breakpoint();
+}
+
+#else
+
+static void sbm_stop_for_debugger(const struct sbm_instance *inst) { }
+
+#endif
+
+static void sbm_report_to_log(const struct sbm_instance *inst, bool always)
 {
 	static DEFINE_RATELIMIT_STATE(rs, DEFAULT_RATELIMIT_INTERVAL,
 				      DEFAULT_RATELIMIT_BURST);
@@ -408,23 +429,29 @@ void sbm_report(const struct sbm_instance *inst)
 	/* The lines of one report are not among those of another */
 	static DEFINE_MUTEX(lock);
 	struct sbm_out log = { .line = sbm_line_to_log, };
-	struct sbm_out *out = sbm_test_wants();
-	bool fatal = sbm_is_violation(inst) && READ_ONCE(sbm_panic_on_fault);
 
-	if (out) {
-		sbm_report_write(out, inst);
-		return;
-	}
-
-	if (!fatal && !__ratelimit(&rs))
+	if (!always && !__ratelimit(&rs))
 		return;
 
 	mutex_lock(&lock);
-	if (fatal || __ratelimit(&whole))
+	if (always || __ratelimit(&whole))
 		sbm_report_write(&log, inst);
 	else
 		sbm_report_head(&log, inst);
 	mutex_unlock(&lock);
+}
+
+void sbm_report(const struct sbm_instance *inst)
+{
+	struct sbm_out *out = sbm_test_wants();
+	bool fatal = !out && sbm_is_violation(inst) && READ_ONCE(sbm_panic_on_fault);
+
+	if (out)
+		sbm_report_write(out, inst);
+	else
+		sbm_report_to_log(inst, fatal);
+
+	sbm_stop_for_debugger(inst);
 
 	if (fatal)
 		panic("sbm: %ps stopped by %s", (void *)inst->target,

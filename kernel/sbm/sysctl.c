@@ -10,6 +10,7 @@
 #include "sysctl.h"
 
 int sbm_panic_on_fault __read_mostly;
+int sbm_kgdb_on_fault __read_mostly;
 
 #ifdef CONFIG_SYSCTL
 
@@ -24,6 +25,17 @@ static struct ctl_table sbm_sysctls[] = {
 		.extra1		= SYSCTL_ZERO,
 		.extra2		= SYSCTL_ONE,
 	},
+#ifdef CONFIG_KGDB
+	{
+		.procname	= "sbm_kgdb_on_fault",
+		.data		= &sbm_kgdb_on_fault,
+		.maxlen		= sizeof(sbm_kgdb_on_fault),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= SYSCTL_ZERO,
+		.extra2		= SYSCTL_ONE,
+	},
+#endif
 };
 
 static int __init sbm_sysctl_init(void)

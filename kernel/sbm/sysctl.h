@@ -8,4 +8,7 @@
 /* kernel.sbm_panic_on_fault: 1 if a violation shall stop the system, else 0 */
 extern int sbm_panic_on_fault;
 
+/* kernel.sbm_kgdb_on_fault: 1 if a debugger of the kernel shall see a violation, else 0 */
+extern int sbm_kgdb_on_fault;
+
 #endif /* _KERNEL_SBM_SYSCTL_H */

@@ -1073,10 +1073,9 @@ static void report_trace_points(struct kunit *test)
 
 /* === The administrator's choice === */
 
-static int set_panic(struct vfsmount *mnt, const char *value)
+static int set_sysctl(struct vfsmount *mnt, const char *name, const char *value)
 {
-	struct file *file = file_open_root_mnt(mnt, "sys/kernel/sbm_panic_on_fault",
-					       O_WRONLY, 0);
+	struct file *file = file_open_root_mnt(mnt, name, O_WRONLY, 0);
 	loff_t pos = 0;
 	ssize_t len;
 
@@ -1089,10 +1088,9 @@ static int set_panic(struct vfsmount *mnt, const char *value)
 }
 
 /* What is read there: a digit */
-static int get_panic(struct vfsmount *mnt)
+static int get_sysctl(struct vfsmount *mnt, const char *name)
 {
-	struct file *file = file_open_root_mnt(mnt, "sys/kernel/sbm_panic_on_fault",
-					       O_RDONLY, 0);
+	struct file *file = file_open_root_mnt(mnt, name, O_RDONLY, 0);
 	char text[8] = {};
 	loff_t pos = 0;
 	ssize_t len;
@@ -1107,10 +1105,17 @@ static int get_panic(struct vfsmount *mnt)
 	return len == 2 && text[1] == '\n' ? text[0] : -EIO;
 }
 
-static void report_panic_sysctl(struct kunit *test)
+static void report_sysctls(struct kunit *test)
 {
+	static const char * const names[] = {
+		"sys/kernel/sbm_panic_on_fault",
+#ifdef CONFIG_KGDB
+		"sys/kernel/sbm_kgdb_on_fault",
+#endif
+	};
 	struct file_system_type *type;
 	struct vfsmount *mnt;
+	unsigned int i;
 
 	if (!IS_ENABLED(CONFIG_SYSCTL))
 		kunit_skip(test, "no /proc/sys in this kernel");
@@ -1120,14 +1125,16 @@ static void report_panic_sysctl(struct kunit *test)
 	put_filesystem(type);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(mnt));
 
-	KUNIT_EXPECT_EQ(test, get_panic(mnt), '0');
-	KUNIT_EXPECT_EQ(test, set_panic(mnt, "1\n"), 0);
-	KUNIT_EXPECT_EQ(test, get_panic(mnt), '1');
-	KUNIT_EXPECT_EQ(test, set_panic(mnt, "2\n"), -EINVAL);
-	KUNIT_EXPECT_EQ(test, set_panic(mnt, "-1\n"), -EINVAL);
-	KUNIT_EXPECT_EQ(test, get_panic(mnt), '1');
-	KUNIT_EXPECT_EQ(test, set_panic(mnt, "0\n"), 0);
-	KUNIT_EXPECT_EQ(test, get_panic(mnt), '0');
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		KUNIT_EXPECT_EQ(test, get_sysctl(mnt, names[i]), '0');
+		KUNIT_EXPECT_EQ(test, set_sysctl(mnt, names[i], "1\n"), 0);
+		KUNIT_EXPECT_EQ(test, get_sysctl(mnt, names[i]), '1');
+		KUNIT_EXPECT_EQ(test, set_sysctl(mnt, names[i], "2\n"), -EINVAL);
+		KUNIT_EXPECT_EQ(test, set_sysctl(mnt, names[i], "-1\n"), -EINVAL);
+		KUNIT_EXPECT_EQ(test, get_sysctl(mnt, names[i]), '1');
+		KUNIT_EXPECT_EQ(test, set_sysctl(mnt, names[i], "0\n"), 0);
+		KUNIT_EXPECT_EQ(test, get_sysctl(mnt, names[i]), '0');
+	}
 	kern_unmount(mnt);
 }
 
@@ -1149,7 +1156,7 @@ static struct kunit_case sbm_report_cases[] = {
 	KUNIT_CASE(report_random_stacks),
 	KUNIT_CASE(report_spoiled_stack),
 	KUNIT_CASE(report_trace_points),
-	KUNIT_CASE(report_panic_sysctl),
+	KUNIT_CASE(report_sysctls),
 	{}
 };
 

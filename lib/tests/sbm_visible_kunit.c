@@ -14,6 +14,7 @@
 #include <linux/hrtimer.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/kgdb.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/nmi.h>
@@ -23,6 +24,7 @@
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/sched/debug.h>
+#include <linux/serial_core.h>
 #include <linux/smp.h>
 #include <linux/sprintf.h>
 #include <linux/stacktrace.h>
@@ -37,6 +39,7 @@
 #include <trace/events/sbm.h>
 
 #include "../../kernel/sbm/sbm.h"
+#include "../../kernel/sbm/sysctl.h"
 #include "sbm_kunit.h"
 
 /* How often a case looks at a CPU before it gives up to find it inside */
@@ -57,6 +60,11 @@ static noinline __noclone int visible_spin(void *data)
 		WRITE_ONCE(shared->count, shared->count + 1);
 
 	return 7;
+}
+
+static noinline __noclone int visible_read(void *data)
+{
+	return READ_ONCE(*(u8 *)data) + 1;
 }
 
 static noinline __noclone int visible_return(void *data)
@@ -469,11 +477,203 @@ static void visible_on_stack_of_task(struct kunit *test)
 	spin_end(test, &spin[1]);
 }
 
+/* === The kernel's debugger === */
+
+#ifdef CONFIG_KGDB
+
+/**
+ * struct remote - a debugger at the other end of a line
+ * @script: Commands that it gives, each of them a packet.
+ * @next:   The next one.
+ * @out:    The present one.
+ * @at:     What it still has to send of it.
+ * @acks:   Packets of the kernel's that it has still to acknowledge.
+ * @state:  Of the packet that comes in: 0 none, 1 text, 2 and 3 its checksum.
+ * @in:	    All packets of the kernel's, a line each.
+ * @len:    Length of @in.
+ * @stops:  How often the kernel has stopped for it.
+ */
+static struct remote {
+	const char	*script[8];
+	unsigned int	next;
+	char		out[64];
+	const char	*at;
+	unsigned int	acks;
+	unsigned int	state;
+	char		in[512];
+	unsigned int	len;
+	unsigned int	stops;
+} remote;
+
+static void remote_send(const char *command)
+{
+	const char *c;
+	u8 sum = 0;
+
+	for (c = command; *c; c++)
+		sum += *c;
+	snprintf(remote.out, sizeof(remote.out), "$%s#%02x", command, sum);
+	remote.at = remote.out;
+}
+
+static int remote_read_char(void)
+{
+	if (remote.acks) {
+		remote.acks--;
+		return '+';
+	}
+	/* Whatever happens, it lets the kernel go at last */
+	if (!remote.at || !*remote.at)
+		remote_send(remote.next < ARRAY_SIZE(remote.script) &&
+			    remote.script[remote.next] ?
+			    remote.script[remote.next++] : "D");
+
+	return *remote.at++;
+}
+
+static void remote_write_char(u8 c)
+{
+	if (!remote.state) {
+		remote.state = c == '$';
+		return;
+	}
+	if (remote.state == 1 && c != '#') {
+		if (remote.len < sizeof(remote.in) - 2)
+			remote.in[remote.len++] = c;
+		return;
+	}
+	if (++remote.state <= 3)
+		return;
+	remote.in[remote.len++] = '\n';
+	if (remote.len > sizeof(remote.in) - 2)
+		remote.len = sizeof(remote.in) - 2;
+	remote.in[remote.len] = '\0';
+	remote.state = 0;
+	remote.acks++;
+}
+
+static void remote_stopped(void)
+{
+	remote.stops++;
+}
+
+static struct kgdb_io remote_io = {
+	.name		= "sbm_visible",
+	.read_char	= remote_read_char,
+	.write_char	= remote_write_char,
+	.pre_exception	= remote_stopped,
+};
+
+/* What each stop of one that is attached begins with: SIGTRAP, and the thread */
+#define REMOTE_STOP	"T05thread:"
+
+static void expect_remote(struct kunit *test, unsigned int stops, const char *text)
+{
+	KUNIT_EXPECT_EQ(test, remote.stops, stops);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(remote.in, text), "no '%s' in:\n%s", text,
+				  remote.in);
+	remote.len = 0;
+	remote.in[0] = '\0';
+}
+
+static void remote_exec(struct kunit *test, sbm_func func, void *data, u64 limit, int ret,
+			enum sbm_cause cause)
+{
+	const struct sbm_attr attr = {
+		.min_isolation	= SBM_ISOLATION_STRONG,
+		.time_limit	= limit,
+	};
+	struct sbm sbm;
+
+	KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, func, data), ret);
+	if (cause) {
+		KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
+		if (sbm_fault(&sbm))
+			KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause, cause);
+	}
+	sbm_destroy(&sbm);
+}
+
+static void remote_cases(struct kunit *test)
+{
+	struct shared in = {};
+	char set[48], clear[48];
+	struct sbm sbm;
+
+	/* It does not stop if nobody wants it to */
+	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
+	KUNIT_EXPECT_EQ(test, remote.stops, 0);
+
+	/* One that attaches, sets a breakpoint in a target, and lets the caller go on */
+	snprintf(set, sizeof(set), "Z0,%lx,1", (unsigned long)visible_return);
+	snprintf(clear, sizeof(clear), "z0,%lx,1", (unsigned long)visible_return);
+	remote.script[0] = "?";
+	remote.script[1] = set;
+	remote.script[2] = "c";
+	remote.script[3] = clear;
+	remote.script[4] = "c";
+	WRITE_ONCE(sbm_kgdb_on_fault, 1);
+	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
+	/* Why it has stopped; and that the breakpoint is accepted */
+	expect_remote(test, 1, "S05\nOK\n");
+	KUNIT_EXPECT_EQ(test, remote.next, 3);
+
+	/* The breakpoint ends the call that runs into it, as one of kprobes does */
+	remote_exec(test, visible_return, NULL, 0, -EFAULT, SBM_CAUSE_PROBE);
+	expect_remote(test, 2, REMOTE_STOP);
+	KUNIT_EXPECT_EQ(test, remote.next, 5);
+	remote_exec(test, visible_return, (void *)5L, 0, 5, SBM_CAUSE_NONE);
+
+	/* The end of its time is no violation, and neither is a cancellation */
+	KUNIT_EXPECT_EQ(test, sbm_init(&sbm), 0);
+	sbm_cancel(&sbm);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, visible_return, NULL), -EINTR);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	sbm.instance->time.limit = NSEC_PER_MSEC;
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, visible_spin,
+				       SBM_COPY_INOUT(&sbm, &in, sizeof(in))), -ETIME);
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_EQ(test, remote.stops, 2);
+
+	/* The last one: it detaches, which its script leads to */
+	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
+	expect_remote(test, 3, "OK\n");
+}
+
+static void visible_for_kgdb(struct kunit *test)
+{
+	memset(&remote, 0, sizeof(remote));
+	if (kgdb_register_io_module(&remote_io))
+		kunit_skip(test, "the kernel has a debugger already");
+	remote_cases(test);
+	WRITE_ONCE(sbm_kgdb_on_fault, 0);
+	KUNIT_EXPECT_EQ(test, kgdb_connected, 0);
+	if (!kgdb_connected)
+		kgdb_unregister_io_module(&remote_io);
+
+	/* Nobody is there: nothing to stop for */
+	WRITE_ONCE(sbm_kgdb_on_fault, 1);
+	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
+	WRITE_ONCE(sbm_kgdb_on_fault, 0);
+	KUNIT_EXPECT_EQ(test, remote.stops, 3);
+}
+
+#else /* CONFIG_KGDB */
+
+static void visible_for_kgdb(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_KGDB");
+}
+
+#endif /* CONFIG_KGDB */
+
 static struct kunit_case sbm_visible_cases[] = {
 	KUNIT_CASE(visible_in_nmi_backtrace),
 	KUNIT_CASE(visible_in_dump_of_interrupt),
 	KUNIT_CASE(visible_in_samples),
 	KUNIT_CASE(visible_on_stack_of_task),
+	KUNIT_CASE(visible_for_kgdb),
 	{}
 };
 
