@@ -158,7 +158,18 @@ struct sbm_fault {
  */
 #define SBM_ATTR_IBPB		0x0002
 
-#define __SBM_ATTR_ALL		(SBM_ATTR_WEAK | SBM_ATTR_IBPB)
+/**
+ * define SBM_ATTR_FREEZABLE - calls do not keep their task from being frozen
+ *
+ * A promise of the caller's: during each call it holds no lock, and nothing else that a
+ * task which is still to be frozen could wait for. When the freezer wants the task, the
+ * call pauses until it is thawed; the time does not count. It concerns tasks that can be
+ * frozen at all: those of user space, and kernel threads after set_freezable(). Weak
+ * isolation cannot interrupt a target, and ignores it.
+ */
+#define SBM_ATTR_FREEZABLE	0x0004
+
+#define __SBM_ATTR_ALL		(SBM_ATTR_WEAK | SBM_ATTR_IBPB | SBM_ATTR_FREEZABLE)
 
 /**
  * define SBM_NO_LIMIT - as long as it takes
@@ -541,7 +552,7 @@ static inline int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 		     attr->stack_size > SBM_MAX_STACK_SIZE))
 		sbm->error = -EINVAL;
 	else if (attr && (attr->min_isolation > SBM_ISOLATION_NONE ||
-			  attr->flags))
+			  (attr->flags & ~SBM_ATTR_FREEZABLE)))
 		sbm->error = -EOPNOTSUPP;
 	else
 		sbm->error = 0;

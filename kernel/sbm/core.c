@@ -99,6 +99,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	INIT_LIST_HEAD(&inst->buffers);
 	inst->memory.max_pages = attr->memory_limit >> PAGE_SHIFT ?: ULONG_MAX;
 	sbm_time_init(&inst->time, attr);
+	inst->freezable = attr->flags & SBM_ATTR_FREEZABLE;
 	inst->isolation = sbm_isolation();
 	if (attr->flags & SBM_ATTR_WEAK)
 		inst->isolation = min(inst->isolation, SBM_ISOLATION_WEAK);

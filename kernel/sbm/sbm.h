@@ -8,6 +8,7 @@
 #ifndef _KERNEL_SBM_SBM_H
 #define _KERNEL_SBM_SBM_H
 
+#include <linux/freezer.h>
 #include <linux/irqflags.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -106,6 +107,7 @@ struct sbm_time {
  * @stopped:	@fault is valid.
  * @fault:	Why the last call was stopped.
  * @target:	The function that is being called, for the report.
+ * @freezable:	The caller's task may be frozen during a call.
  * @cancel:	Nothing shall run in it until it is reset. Anybody may set it.
  * @memory:	Pages that it holds.
  * @time:	Time that it has used.
@@ -124,6 +126,7 @@ struct sbm_instance {
 	bool			stopped;
 	struct sbm_fault	fault;
 	unsigned long		target;
+	bool			freezable;
 	bool			cancel;
 	struct sbm_memory	memory;
 	struct sbm_time		time;
@@ -176,6 +179,15 @@ void sbm_time_end(struct sbm_time *time);
  * interrupt. Return: 0; or an error, with its cause set.
  */
 int sbm_must_stop(struct sbm_instance *inst);
+
+/*
+ * Asked with sbm_must_stop(): shall the caller's task call try_to_freeze(), with
+ * interrupts on, before it goes on?
+ */
+static inline bool sbm_must_freeze(const struct sbm_instance *inst)
+{
+	return unlikely(inst->freezable) && freezing(current);
+}
 
 void sbm_cancel_call(struct sbm_instance *inst);
 

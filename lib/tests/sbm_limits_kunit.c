@@ -10,6 +10,7 @@
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/freezer.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
@@ -17,9 +18,11 @@
 #include <linux/rcupdate.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/string.h>
+#include <linux/suspend.h>
 #include <linux/tick.h>
 #include <linux/time64.h>
 
@@ -193,10 +196,11 @@ static int stay_thread(struct worker *worker)
 }
 
 /* Start a call that lasts, and wait until it is inside; false if there is none */
-static bool stay_start(struct kunit *test, struct stay *stay, struct sbm *sbm, int cpu)
+static bool stay_start_by(struct kunit *test, struct stay *stay, struct sbm *sbm, int cpu,
+			  int (*fn)(struct worker *worker))
 {
 	*stay = (struct stay) {
-		.worker	= { .fn = stay_thread, .data = stay, .cpu = cpu, },
+		.worker	= { .fn = fn, .data = stay, .cpu = cpu, },
 		.sbm	= sbm,
 		.shared	= alloc_shared(test),
 	};
@@ -209,6 +213,11 @@ static bool stay_start(struct kunit *test, struct stay *stay, struct sbm *sbm, i
 	KUNIT_EXPECT_TRUE(test, wait_for_target(stay->shared, &stay->worker));
 
 	return true;
+}
+
+static bool stay_start(struct kunit *test, struct stay *stay, struct sbm *sbm, int cpu)
+{
+	return stay_start_by(test, stay, sbm, cpu, stay_thread);
 }
 
 /* The end of it. It ends by itself, or else it is told to, and the test fails. */
@@ -550,6 +559,115 @@ static void no_cancel_is_lost(struct kunit *test)
 	}
 	expect_works(test, &sbm);
 	sbm_destroy(&sbm);
+}
+
+/* === Freezing === */
+
+#ifdef CONFIG_FREEZER
+
+static int freezable_thread(struct worker *worker)
+{
+	set_freezable();
+
+	return stay_thread(worker);
+}
+
+/*
+ * As if the system was going to sleep, but nobody is asked to freeze. Whoever does so
+ * on his own is thawed afterwards.
+ */
+static void freezer_on(void)
+{
+	static_branch_inc(&freezer_active);
+	pm_nosig_freezing = true;
+}
+
+static void freezer_off(void)
+{
+	struct task_struct *p, *t;
+
+	pm_nosig_freezing = false;
+	static_branch_dec(&freezer_active);
+	rcu_read_lock();
+	for_each_process_thread(p, t)
+		__thaw_task(t);
+	rcu_read_unlock();
+}
+
+/* Is @task frozen in time, if it is asked to? */
+static bool freezes(struct task_struct *task, unsigned long patience)
+{
+	unsigned long timeout = jiffies + patience;
+
+	while (!frozen(task) && time_before(jiffies, timeout)) {
+		freeze_task(task);
+		schedule_timeout_uninterruptible(1);
+	}
+
+	return frozen(task);
+}
+
+static void expect_frozen(struct kunit *test, bool want)
+{
+	const struct sbm_attr attr = {
+		.min_isolation	= SBM_ISOLATION_STRONG,
+		.flags		= want ? SBM_ATTR_FREEZABLE : 0,
+		.time_limit	= SBM_NO_LIMIT,
+	};
+	unsigned long count, timeout;
+	unsigned int flags;
+	struct stay stay;
+	struct sbm sbm;
+	u64 time;
+
+	KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+	if (stay_start_by(test, &stay, &sbm, -1, freezable_thread)) {
+		flags = lock_system_sleep();
+		freezer_on();
+		KUNIT_EXPECT_EQ(test, want, freezes(stay.worker.task,
+						    want ? SBM_TEST_PATIENCE : HZ));
+		count = READ_ONCE(stay.shared->count);
+		time = READ_ONCE(sbm.instance->time.total);
+		schedule_timeout_uninterruptible(HZ / 4);
+		if (want) {
+			KUNIT_EXPECT_EQ(test, READ_ONCE(stay.shared->count), count);
+			KUNIT_EXPECT_EQ(test, READ_ONCE(sbm.instance->time.total), time);
+		}
+		freezer_off();
+		unlock_system_sleep(flags);
+
+		/* It goes on, where it was */
+		timeout = jiffies + SBM_TEST_PATIENCE;
+		while (READ_ONCE(stay.shared->count) == count &&
+		       time_before(jiffies, timeout))
+			schedule_timeout_uninterruptible(1);
+		KUNIT_EXPECT_GT(test, READ_ONCE(stay.shared->count), count);
+		WRITE_ONCE(stay.shared->stop, 1);
+		KUNIT_EXPECT_EQ(test, worker_finish(&stay.worker), 7);
+	}
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	sbm_destroy(&sbm);
+}
+
+#else
+
+static void expect_frozen(struct kunit *test, bool want)
+{
+	kunit_skip(test, "no CONFIG_FREEZER");
+}
+
+#endif
+
+static void other_calls_are_not_frozen(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	expect_frozen(test, false);
+}
+
+static void freezable_call_is_frozen(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	expect_frozen(test, true);
 }
 
 /* === Memory === */
@@ -1112,6 +1230,8 @@ static struct kunit_case sbm_limits_cases[] = {
 	KUNIT_CASE(cancel_works_in_interrupts),
 	KUNIT_CASE(cancel_before_a_call_prevents_it),
 	KUNIT_CASE(no_cancel_is_lost),
+	KUNIT_CASE(freezable_call_is_frozen),
+	KUNIT_CASE(other_calls_are_not_frozen),
 	KUNIT_CASE(memory_limit_is_kept),
 	KUNIT_CASE(mapped_pages_do_not_count),
 	KUNIT_CASE(memory_of_all_is_limited),

@@ -2,8 +2,9 @@
 /*
  * What the script "power" cannot do itself, inside a test boot.
  *
- * Usage: power-helper calls CPU LOOPS FILE
- *	calls a target of LOOPS loops, for ever, and keeps the number of calls in FILE
+ * Usage: power-helper calls CPU LOOPS FILE FLAGS
+ *	calls a target of LOOPS loops, for ever, in sandboxes that have the SBM_ATTR_
+ *	flags FLAGS, and keeps the number of calls in FILE
  *
  *	power-helper kexec KERNEL INITRD COMMAND-LINE
  *	starts another kernel
@@ -29,7 +30,7 @@ static int fail(const char *what)
 	return 1;
 }
 
-static int calls(int cpu, unsigned long loops, const char *path)
+static int calls(int cpu, unsigned long loops, const char *path, unsigned long flags)
 {
 	struct sbm_task_report report;
 	unsigned long count = 0;
@@ -42,7 +43,7 @@ static int calls(int cpu, unsigned long loops, const char *path)
 	if (sched_setaffinity(0, sizeof(set), &set))
 		return fail("sched_setaffinity");
 	task = open("/sys/kernel/debug/sbm_test/task", O_RDWR);
-	if (task < 0)
+	if (task < 0 || ioctl(task, SBM_TASK_ATTR, flags))
 		return fail("task");
 	file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (file < 0)
@@ -80,8 +81,9 @@ static int other_kernel(const char *kernel, const char *initrd, const char *line
 
 int main(int argc, char **argv)
 {
-	if (argc == 5 && !strcmp(argv[1], "calls"))
-		return calls(atoi(argv[2]), strtoul(argv[3], NULL, 0), argv[4]);
+	if (argc == 6 && !strcmp(argv[1], "calls"))
+		return calls(atoi(argv[2]), strtoul(argv[3], NULL, 0), argv[4],
+			     strtoul(argv[5], NULL, 0));
 	if (argc == 5 && !strcmp(argv[1], "kexec"))
 		return other_kernel(argv[2], argv[3], argv[4]);
 	fprintf(stderr, "power-helper: wrong arguments\n");

@@ -10,6 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/cpufeature.h>
 #include <linux/entry-common.h>
+#include <linux/freezer.h>
 #include <linux/ftrace.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
@@ -627,7 +628,8 @@ static bool sbm_is_traced(void)
  *
  * schedule() itself, not cond_resched(): that does nothing on kernels with full
  * or lazy preemption, and an interrupt that was forwarded with interrupts off has
- * not preempted. Signals that do not kill wait until the call is over.
+ * not preempted. Signals that do not kill wait until the call is over, and so does
+ * the freezer unless the caller lets it in.
  *
  * Return: 0 with interrupts off; or an error, with interrupts on and its cause set.
  */
@@ -642,14 +644,18 @@ static int sbm_prepare_entry(struct sbm_instance *inst)
 			inst->fault.cause = SBM_CAUSE_TRACED;
 			err = -EOPNOTSUPP;
 		}
-		if (likely(!err && !(read_thread_flags() &
-				     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))))
+		if (likely(!err && !sbm_must_freeze(inst) &&
+			   !(read_thread_flags() &
+			     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))))
 			return 0;
 		local_irq_enable();
 		if (err)
 			return err;
 
-		schedule();
+		if (sbm_must_freeze(inst))
+			try_to_freeze();
+		else
+			schedule();
 	}
 }
 

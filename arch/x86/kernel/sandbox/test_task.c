@@ -236,11 +236,13 @@ static const u64 task_constant = 0x123456789abcdef0;
  * struct task_file - an open file
  * @lock:   Serializes users of the file.
  * @value:  Value for the next call.
+ * @flags:  Flags of its instance.
  * @report: How the last call ended.
  */
 struct task_file {
 	struct mutex		lock;	/* For all of it */
 	u64			value;
+	unsigned int		flags;
 	struct sbm_task_report	report;
 };
 
@@ -266,7 +268,10 @@ static bool block_step_is_on(void)
 
 static long task_call(struct task_file *tf, unsigned long nr)
 {
-	const struct sbm_attr attr = { .min_isolation = SBM_ISOLATION_STRONG, };
+	const struct sbm_attr attr = {
+		.min_isolation	= SBM_ISOLATION_STRONG,
+		.flags		= tf->flags,
+	};
 	struct sbm_task_report *report = &tf->report;
 	const struct sbm_fault *fault;
 	struct x86_sbm_layout layout;
@@ -360,6 +365,9 @@ static long task_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	switch (cmd) {
 	case SBM_TASK_VALUE:
 		tf->value = arg;
+		break;
+	case SBM_TASK_ATTR:
+		tf->flags = arg;
 		break;
 	case SBM_TASK_CALL:
 		err = task_call(tf, arg);

@@ -23,6 +23,8 @@
 #define SBM_TASK_PLAIN		_IO('S', 0xd3)
 /* Give the caller a segment in the GDT, based at the argument; 0 for none */
 #define SBM_TASK_TLS		_IO('S', 0xd4)
+/* Bit mask of SBM_ATTR_ flags for the next calls */
+#define SBM_TASK_ATTR		_IO('S', 0xd5)
 
 #define SBM_TASK_CONSTANT	1
 
