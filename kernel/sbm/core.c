@@ -246,6 +246,7 @@ int sbm_reset(struct sbm *sbm)
 	inst->stopped = false;
 	inst->time.call = 0;
 	inst->time.total = 0;
+	sbm_stat_reset(inst);
 	WRITE_ONCE(inst->target, 0);
 	inst->poison = err;
 	sbm->error = err;
@@ -361,7 +362,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		}
 	}
 
-	sbm_debugfs_count_call();
+	sbm_stat_call(inst);
 	WRITE_ONCE(inst->target, desc->target);
 	sbm->error = 0;
 	trace_sbm_enter(inst->id, desc->target, caller);
@@ -375,7 +376,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	else
 		err = 0;
 	if (err) {
-		sbm_debugfs_count_stop();
+		sbm_stat_stop(inst);
 		inst->fault.time = inst->time.call;
 		inst->fault.caller = caller;
 		inst->stopped = true;

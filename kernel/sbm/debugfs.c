@@ -3,6 +3,7 @@
  * Sandbox mode (SBM): a look at instances from outside, through debugfs.
  *
  *   calls, stops	counters
+ *   stats		all counters
  *   instances		what there is
  *   show		an id written to this gives that instance a directory
  *   ID/page_tables	what the instance's page tables allow
@@ -16,7 +17,6 @@
  * its files. Then it is freed.
  */
 #include <linux/array_size.h>
-#include <linux/atomic.h>
 #include <linux/build_bug.h>
 #include <linux/debugfs.h>
 #include <linux/err.h>
@@ -35,11 +35,9 @@
 #include "debugfs.h"
 #include "sbm.h"
 
-static atomic64_t sbm_nr_calls;
-static atomic64_t sbm_nr_stops;
-
 /* All instances, by ascending id */
 static LIST_HEAD(sbm_instances);
+static unsigned long sbm_nr_instances;
 static DEFINE_SPINLOCK(sbm_instances_lock);
 
 /* Held while a directory of an instance is made */
@@ -54,16 +52,6 @@ static const char * const sbm_isolation_names[] = {
 };
 
 static_assert(ARRAY_SIZE(sbm_isolation_names) == SBM_ISOLATION_STRONG + 1);
-
-void sbm_debugfs_count_call(void)
-{
-	atomic64_inc(&sbm_nr_calls);
-}
-
-void sbm_debugfs_count_stop(void)
-{
-	atomic64_inc(&sbm_nr_stops);
-}
 
 /* === Life of an instance === */
 
@@ -80,6 +68,7 @@ void sbm_debugfs_add(struct sbm_instance *inst)
 			break;
 	}
 	list_add(&inst->debugfs.list, &prev->debugfs.list);
+	WRITE_ONCE(sbm_nr_instances, sbm_nr_instances + 1);
 	spin_unlock(&sbm_instances_lock);
 }
 
@@ -90,6 +79,7 @@ void sbm_debugfs_remove(struct sbm_instance *inst)
 
 	spin_lock(&sbm_instances_lock);
 	list_del(&inst->debugfs.list);
+	WRITE_ONCE(sbm_nr_instances, sbm_nr_instances - 1);
 	shown = inst->debugfs.shown;
 	spin_unlock(&sbm_instances_lock);
 
@@ -103,6 +93,11 @@ void sbm_debugfs_remove(struct sbm_instance *inst)
 
 	/* Waits for readers. They take the instance's lock, so it is not held here. */
 	debugfs_remove(dir);
+}
+
+unsigned long sbm_debugfs_nr_instances(void)
+{
+	return READ_ONCE(sbm_nr_instances);
 }
 
 /*
@@ -185,14 +180,19 @@ static void sbm_instances_stop(struct seq_file *m, void *v)
 	spin_unlock(&sbm_instances_lock);
 }
 
-static int sbm_instances_show(struct seq_file *m, void *v)
+void sbm_debugfs_list(struct seq_file *m, const struct sbm_instance *inst)
 {
-	const struct sbm_instance *inst = v;
-
 	seq_printf(m, "%llu %s, ", inst->id, sbm_isolation_names[inst->isolation]);
 	sbm_show_state(m, inst);
-	seq_putc(m, '\n');
+	/* Of a call that goes on, what its stays so far have taken */
+	seq_printf(m, ", calls %llu, stops %llu, time_ns %llu, pages %lu\n",
+		   READ_ONCE(inst->debugfs.calls), READ_ONCE(inst->debugfs.stops),
+		   READ_ONCE(inst->time.total), READ_ONCE(inst->memory.nr_pages));
+}
 
+static int sbm_instances_show(struct seq_file *m, void *v)
+{
+	sbm_debugfs_list(m, v);
 	return 0;
 }
 
@@ -310,22 +310,36 @@ static int sbm_show_set(void *data, u64 val)
 
 DEFINE_DEBUGFS_ATTRIBUTE(sbm_show_fops, NULL, sbm_show_set, "%llu\n");
 
-static int sbm_counter_get(void *data, u64 *val)
+static int sbm_calls_get(void *data, u64 *val)
 {
-	*val = atomic64_read(data);
+	*val = sbm_stats_calls();
 	return 0;
 }
 
-DEFINE_DEBUGFS_ATTRIBUTE(sbm_counter_fops, sbm_counter_get, NULL, "%llu\n");
+DEFINE_DEBUGFS_ATTRIBUTE(sbm_calls_fops, sbm_calls_get, NULL, "%llu\n");
+
+static int sbm_stops_get(void *data, u64 *val)
+{
+	*val = sbm_stats_stops();
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(sbm_stops_fops, sbm_stops_get, NULL, "%llu\n");
+
+static int sbm_stats_show(struct seq_file *m, void *v)
+{
+	sbm_stats_write(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(sbm_stats);
 
 static int __init sbm_debugfs_init(void)
 {
 	sbm_dir = debugfs_create_dir("sbm", NULL);
 
-	debugfs_create_file("calls", 0400, sbm_dir, &sbm_nr_calls,
-			    &sbm_counter_fops);
-	debugfs_create_file("stops", 0400, sbm_dir, &sbm_nr_stops,
-			    &sbm_counter_fops);
+	debugfs_create_file("calls", 0400, sbm_dir, NULL, &sbm_calls_fops);
+	debugfs_create_file("stops", 0400, sbm_dir, NULL, &sbm_stops_fops);
+	debugfs_create_file("stats", 0400, sbm_dir, NULL, &sbm_stats_fops);
 	debugfs_create_file("instances", 0400, sbm_dir, NULL,
 			    &sbm_instances_fops);
 	debugfs_create_file("show", 0200, sbm_dir, NULL, &sbm_show_fops);

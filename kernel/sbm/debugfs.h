@@ -13,9 +13,6 @@ struct seq_file;
 
 #ifdef CONFIG_DEBUG_FS
 
-void sbm_debugfs_count_call(void);
-void sbm_debugfs_count_stop(void);
-
 /* Between these two, the instance can be looked at */
 void sbm_debugfs_add(struct sbm_instance *inst);
 void sbm_debugfs_remove(struct sbm_instance *inst);
@@ -27,8 +24,20 @@ void sbm_debugfs_remove(struct sbm_instance *inst);
 void sbm_debugfs_lock(struct sbm_instance *inst);
 void sbm_debugfs_unlock(struct sbm_instance *inst);
 
+/* Instances that are alive */
+unsigned long sbm_debugfs_nr_instances(void);
+
+/* stats.c: of all instances that ever were */
+u64 sbm_stats_calls(void);
+u64 sbm_stats_stops(void);
+/* The content of the file stats */
+void sbm_stats_write(struct seq_file *m);
+
 /* Create the directory of an instance. Return: 0, or -ENOENT. */
 int sbm_debugfs_show(u64 id);
+
+/* The line of an instance in the file instances */
+void sbm_debugfs_list(struct seq_file *m, const struct sbm_instance *inst);
 
 /* The content of page_tables; the caller sees to it that the instance stays */
 void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst);
@@ -45,8 +54,6 @@ const struct sbm_buffer *sbm_debugfs_buffer(const struct sbm_instance *inst,
 
 #else /* CONFIG_DEBUG_FS */
 
-static inline void sbm_debugfs_count_call(void) { }
-static inline void sbm_debugfs_count_stop(void) { }
 static inline void sbm_debugfs_add(struct sbm_instance *inst) { }
 static inline void sbm_debugfs_remove(struct sbm_instance *inst) { }
 static inline void sbm_debugfs_lock(struct sbm_instance *inst) { }

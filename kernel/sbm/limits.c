@@ -133,6 +133,7 @@ void sbm_time_end(struct sbm_time *time)
 
 	time->call += stay;
 	time->total += stay;
+	sbm_stat_stay(stay);
 	/* It cannot be running: that takes an interrupt on this CPU. Was it there? */
 	if (unlikely(time->armed))
 		time->armed = hrtimer_try_to_cancel(this_cpu_ptr(&sbm_timers)) > 0;

@@ -61,9 +61,13 @@ struct sbm_buffer {
  * @dir:   Directory of the instance, or NULL.
  * @lock:  Held while the owner changes the tables or the list of buffers, and while
  *	   others read them.
+ * @calls: Calls since it was set up or reset. The owner counts, and others read.
+ * @stops: Those of them that were stopped.
  */
 struct sbm_debugfs {
 	struct list_head	list;
+	u64			calls;
+	u64			stops;
 	bool			shown;
 	struct dentry		*dir;
 	struct mutex		lock;	/* see above */
@@ -344,6 +348,77 @@ static __always_inline void sbm_phase(enum sbm_phase phase) { }
 
 #endif /* CONFIG_SBM_BENCH */
 
+#define SBM_NR_CAUSES		(SBM_CAUSE_INTERNAL + 1)
+
+/* Kinds of events that an architecture may tell apart */
+#define SBM_MAX_EVENTS		64
+
+/**
+ * struct sbm_stats - what instances have done on a CPU, for debugfs
+ * @calls:  Calls.
+ * @stops:  Calls that were stopped, by cause.
+ * @stays:  Stays: one way in, one way out.
+ * @time:   Time inside, in nanoseconds.
+ * @events: By kind, see arch_sbm_event_name().
+ */
+struct sbm_stats {
+	u64		calls;
+	u64		stops[SBM_NR_CAUSES];
+	u64		stays;
+	u64		time;
+	unsigned long	events[SBM_MAX_EVENTS];
+};
+
+#ifdef CONFIG_DEBUG_FS
+
+DECLARE_PER_CPU(struct sbm_stats, sbm_stats);
+
+static __always_inline void sbm_stat_call(struct sbm_instance *inst)
+{
+	this_cpu_inc(sbm_stats.calls);
+	WRITE_ONCE(inst->debugfs.calls, inst->debugfs.calls + 1);
+}
+
+static __always_inline void sbm_stat_stop(struct sbm_instance *inst)
+{
+	this_cpu_inc(sbm_stats.stops[inst->fault.cause]);
+	WRITE_ONCE(inst->debugfs.stops, inst->debugfs.stops + 1);
+}
+
+static __always_inline void sbm_stat_reset(struct sbm_instance *inst)
+{
+	WRITE_ONCE(inst->debugfs.calls, 0);
+	WRITE_ONCE(inst->debugfs.stops, 0);
+}
+
+static __always_inline void sbm_stat_stay(u64 time)
+{
+	this_cpu_inc(sbm_stats.stays);
+	this_cpu_add(sbm_stats.time, time);
+}
+
+/* For the architecture: an event of a kind that arch_sbm_event_name() knows */
+static __always_inline void sbm_stat_event(unsigned int kind)
+{
+	this_cpu_inc(sbm_stats.events[kind]);
+}
+
+static __always_inline void sbm_stat_events(unsigned int kind, unsigned int nr)
+{
+	this_cpu_add(sbm_stats.events[kind], nr);
+}
+
+#else /* CONFIG_DEBUG_FS */
+
+static __always_inline void sbm_stat_call(struct sbm_instance *inst) { }
+static __always_inline void sbm_stat_stop(struct sbm_instance *inst) { }
+static __always_inline void sbm_stat_reset(struct sbm_instance *inst) { }
+static __always_inline void sbm_stat_stay(u64 time) { }
+static __always_inline void sbm_stat_event(unsigned int kind) { }
+static __always_inline void sbm_stat_events(unsigned int kind, unsigned int nr) { }
+
+#endif /* CONFIG_DEBUG_FS */
+
 /* An inconsistency in SBM itself: say so once and offer nothing strong again */
 void sbm_broken(const char *why);
 
@@ -429,6 +504,16 @@ bool arch_sbm_may_map(unsigned long addr, bool write);
  */
 int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		  int *ret);
+
+/**
+ * arch_sbm_event_name() - name a kind of event, for the file stats in debugfs
+ * @kind: A number below %SBM_MAX_EVENTS, as for sbm_stat_event().
+ *
+ * Scripts use the names: they stay what they are.
+ *
+ * Return: a word, or NULL if there is no such kind.
+ */
+const char *arch_sbm_event_name(unsigned int kind);
 
 /**
  * arch_sbm_dump_tables() - print what the page tables allow
@@ -531,6 +616,11 @@ static inline int arch_sbm_call(struct sbm_instance *inst,
 				const struct sbm_call_desc *desc, int *ret)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline const char *arch_sbm_event_name(unsigned int kind)
+{
+	return NULL;
 }
 
 static inline void arch_sbm_dump_tables(struct seq_file *m,

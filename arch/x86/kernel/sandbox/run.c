@@ -7,7 +7,9 @@
  */
 #define pr_fmt(fmt) "sbm: " fmt
 
+#include <linux/array_size.h>
 #include <linux/bitops.h>
+#include <linux/build_bug.h>
 #include <linux/cpufeature.h>
 #include <linux/entry-common.h>
 #include <linux/freezer.h>
@@ -16,6 +18,7 @@
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/memory.h>
+#include <linux/minmax.h>
 #include <linux/panic.h>
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
@@ -79,6 +82,88 @@ struct sbm_event {
 	unsigned long	cr2;
 	u32		apf;
 };
+
+/* === Counting === */
+
+/*
+ * Kinds of events: exception vectors by number, and these. Each stay ends by one that
+ * is an "event" by its name; the others say more about some of these.
+ */
+enum sbm_event_kind {
+	SBM_EVENT_INTERRUPT = FIRST_EXTERNAL_VECTOR,
+	SBM_EVENT_SYSCALL,
+	/* Interrupted the way in or out, and was delivered after it */
+	SBM_EVENT_PENDING_NMI,
+	/* Page faults and breakpoints whose reason had gone: the target goes on */
+	SBM_EVENT_STALE_FAULT,
+	SBM_EVENT_STALE_INT3,
+	/* Page faults by which a KVM host has a guest wait */
+	SBM_EVENT_ASYNC_FAULT,
+	/* Machine checks that have hit the way out */
+	SBM_EVENT_LOST,
+	SBM_NR_EVENTS
+};
+
+static_assert(SBM_NR_EVENTS <= SBM_MAX_EVENTS);
+
+static const char * const sbm_event_names[] = {
+	[X86_TRAP_DE]		= "event_divide_error",
+	[X86_TRAP_DB]		= "event_debug",
+	[X86_TRAP_NMI]		= "event_nmi",
+	[X86_TRAP_BP]		= "event_breakpoint",
+	[X86_TRAP_OF]		= "event_overflow",
+	[X86_TRAP_BR]		= "event_bounds",
+	[X86_TRAP_UD]		= "event_invalid_opcode",
+	[X86_TRAP_NM]		= "event_device_not_available",
+	[X86_TRAP_DF]		= "event_double_fault",
+	[X86_TRAP_OLD_MF]	= "event_vector_9",
+	[X86_TRAP_TS]		= "event_invalid_tss",
+	[X86_TRAP_NP]		= "event_segment_not_present",
+	[X86_TRAP_SS]		= "event_stack_segment",
+	[X86_TRAP_GP]		= "event_general_protection",
+	[X86_TRAP_PF]		= "event_page_fault",
+	[X86_TRAP_SPURIOUS]	= "event_vector_15",
+	[X86_TRAP_MF]		= "event_x87",
+	[X86_TRAP_AC]		= "event_alignment_check",
+	[X86_TRAP_MC]		= "event_machine_check",
+	[X86_TRAP_XF]		= "event_simd",
+	[X86_TRAP_VE]		= "event_virtualization",
+	[X86_TRAP_CP]		= "event_control_protection",
+	[22]			= "event_vector_22",
+	[23]			= "event_vector_23",
+	[SBM_RETURN_VECTOR]	= "event_return",
+	[25]			= "event_vector_25",
+	[26]			= "event_vector_26",
+	[27]			= "event_vector_27",
+	[28]			= "event_vector_28",
+	[X86_TRAP_VC]		= "event_vmm_communication",
+	[30]			= "event_vector_30",
+	[31]			= "event_vector_31",
+	[SBM_EVENT_INTERRUPT]	= "event_interrupt",
+	[SBM_EVENT_SYSCALL]	= "event_syscall",
+	[SBM_EVENT_PENDING_NMI]	= "pending_nmi",
+	[SBM_EVENT_STALE_FAULT]	= "stale_page_fault",
+	[SBM_EVENT_STALE_INT3]	= "stale_breakpoint",
+	[SBM_EVENT_ASYNC_FAULT]	= "async_page_fault",
+	[SBM_EVENT_LOST]	= "lost_exit",
+};
+
+static_assert(ARRAY_SIZE(sbm_event_names) == SBM_NR_EVENTS);
+
+const char *arch_sbm_event_name(unsigned int kind)
+{
+	return kind < SBM_NR_EVENTS ? sbm_event_names[kind] : NULL;
+}
+
+/* By what a stay has ended. The fetch at entry text faults: that is a system call. */
+static unsigned int sbm_event_kind(u32 exit)
+{
+	if (unlikely((exit & SBM_EXIT_SYSCALL) &&
+		     (exit & SBM_EXIT_VECTOR) == X86_TRAP_PF))
+		return SBM_EVENT_SYSCALL;
+
+	return min(exit & SBM_EXIT_VECTOR, (u32)SBM_EVENT_INTERRUPT);
+}
 
 /* State of the task that only some tasks have, and that costs to exchange */
 struct sbm_task_state {
@@ -386,6 +471,8 @@ static noinstr void sbm_stay(const struct sbm_instance *inst, struct sbm_event *
 	instrumentation_begin();
 	trace_hardirqs_off_finish();
 	sbm_phase(SBM_PHASE_LEFT);
+	if (unlikely(nr_nmi))
+		sbm_stat_events(SBM_EVENT_PENDING_NMI, nr_nmi);
 	if (IS_ENABLED(CONFIG_SBM_KUNIT_TEST) && nr_nmi)
 		sbm_test_note_nmi(sbm_gate(smp_processor_id()));
 	if (!(ev->exit & SBM_EXIT_ABORT))
@@ -462,6 +549,7 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
 
 	*last_ip = regs->ip;
 	*last_addr = cr2;
+	sbm_stat_event(SBM_EVENT_STALE_FAULT);
 
 	return 0;
 }
@@ -501,6 +589,8 @@ static int sbm_int3(struct sbm_instance *inst, unsigned int *retries)
 	 */
 	if (insn == 0xcd || ++*retries > SBM_MAX_INT3_RETRIES)
 		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
+
+	sbm_stat_event(SBM_EVENT_STALE_INT3);
 
 	return 0;
 }
@@ -739,6 +829,7 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		if (unlikely(sbm_test_loses(ev.exit)))
 			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
 		vector = ev.exit & SBM_EXIT_VECTOR;
+		sbm_stat_event(sbm_event_kind(ev.exit));
 		trace_sbm_event(inst->id, vector, regs->ip);
 		if (ev.exit != X86_TRAP_PF || ev.apf) {
 			/* An event between two page faults */
@@ -768,8 +859,10 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		/* The rest is delivered, or is the caller's to deal with; it may sleep */
 		raw_cpu_write(sbm_interrupted, NULL);
 
-		if (unlikely(ev.exit & SBM_EXIT_LOST))
+		if (unlikely(ev.exit & SBM_EXIT_LOST)) {
+			sbm_stat_event(SBM_EVENT_LOST);
 			sbm_deliver_lost_interrupt();
+		}
 
 		/*
 		 * The host of a KVM guest has taken a page away: the "address" is a
@@ -778,8 +871,10 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		if (unlikely(ev.apf & KVM_PV_REASON_PAGE_NOT_PRESENT))
 			kvm_async_pf_task_wait_schedule((u32)ev.cr2);
 		local_irq_enable();
-		if (unlikely(ev.apf))
+		if (unlikely(ev.apf)) {
+			sbm_stat_event(SBM_EVENT_ASYNC_FAULT);
 			continue;
+		}
 
 		if (vector == X86_TRAP_NMI) {
 			/* Delivered. In entry text it was faster than the fault. */
