@@ -115,7 +115,7 @@ static int spin_thread(struct worker *worker)
 	return 7;
 }
 
-/* False if there is no such thread. To be followed by spin_end() in any case. */
+/* False if there is no such thread. To be followed by end_spin() in any case. */
 static bool spin_start(struct kunit *test, struct spin *spin, int cpu, bool inside)
 {
 	const struct sbm_attr attr = {
@@ -145,7 +145,7 @@ static bool spin_start(struct kunit *test, struct spin *spin, int cpu, bool insi
 	return true;
 }
 
-static void spin_end(struct kunit *test, struct spin *spin)
+static void end_spin(struct kunit *test, struct spin *spin)
 {
 	WRITE_ONCE(spin->shared->stop, 1);
 	if (spin->worker.task)
@@ -300,7 +300,7 @@ static void look_at(struct kunit *test, int cpu, bool inside,
 			KUNIT_EXPECT_PTR_EQ(test, strchr(watch->line + len, ' '), NULL);
 		}
 	}
-	spin_end(test, &spin);
+	end_spin(test, &spin);
 }
 
 static void visible_in_nmi_backtrace(struct kunit *test)
@@ -420,7 +420,7 @@ static void visible_in_samples(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, s->user, 0);
 		kunit_info(test, "%u samples, %u of a stay\n", s->all, s->inside);
 	}
-	spin_end(test, &spin);
+	end_spin(test, &spin);
 }
 
 /* === Stacks === */
@@ -473,8 +473,8 @@ static void visible_on_stack_of_task(struct kunit *test)
 		kunit_info(test, "found at %s\n", where);
 		where[0] = '\0';
 	}
-	spin_end(test, &spin[0]);
-	spin_end(test, &spin[1]);
+	end_spin(test, &spin[0]);
+	end_spin(test, &spin[1]);
 }
 
 /* === The kernel's debugger === */
