@@ -94,7 +94,7 @@ static const char *parse_line(struct kunit *test, const char *line, char *name,
 	const char *end = strchr(line, '\n');
 
 	KUNIT_ASSERT_NOT_NULL(test, end);
-	KUNIT_ASSERT_EQ_MSG(test, 2, sscanf(line, "%63[a-z0-9_] %llu\n", name, value),
+	KUNIT_ASSERT_EQ_MSG(test, 2, sscanf(line, "%63s %llu", name, value),
 			    "%.*s", (int)(end - line), line);
 
 	return end + 1;
