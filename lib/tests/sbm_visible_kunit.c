@@ -292,8 +292,8 @@ static void look_at(struct kunit *test, int cpu, bool inside,
 		KUNIT_EXPECT_EQ_MSG(test, watch->marks, inside, "%s", watch->line);
 		if (inside) {
 			len = scnprintf(want, sizeof(want),
-					MARK "instance %llu, running visible_spin, at visible_spin+0x",
-					spin.sbm.instance->id);
+					MARK "instance %llu, running %ps, at %ps+0x",
+					spin.sbm.instance->id, visible_spin, visible_spin);
 			KUNIT_EXPECT_EQ_MSG(test, strncmp(watch->line, want, len), 0,
 					    "'%s', not '%s'", watch->line, want);
 			/* decode_stacktrace.sh takes the last word for the symbol */
@@ -328,10 +328,10 @@ static void visible_in_dump_of_interrupt(struct kunit *test)
 /**
  * struct samples - what a sampling event has found of a task
  * @task:   The task.
- * @id:	    The instance.
+ * @inst:   The instance.
  * @ip:	    Where the last event has interrupted the target.
  * @vector: Vector of that event.
- * @fresh:  No sample has asked for it yet.
+ * @time:   Time inside at that event, which is another one after each stay.
  * @all:    Samples of the task.
  * @user:   Those in user mode, where no thread of the kernel is.
  * @inside: Those that have interrupted a stay.
@@ -339,10 +339,10 @@ static void visible_in_dump_of_interrupt(struct kunit *test)
  */
 struct samples {
 	struct task_struct	*task;
-	u64			id;
+	struct sbm_instance	*inst;
 	unsigned long		ip;
 	unsigned int		vector;
-	bool			fresh;
+	u64			time;
 	unsigned int		all;
 	unsigned int		user;
 	unsigned int		inside;
@@ -353,11 +353,11 @@ static void probe_event(void *data, u64 id, unsigned int vector, unsigned long i
 {
 	struct samples *s = data;
 
-	if (current != s->task || id != s->id)
+	if (current != s->task || id != s->inst->id)
 		return;
 	s->ip = ip;
 	s->vector = vector;
-	s->fresh = true;
+	s->time = s->inst->time.total;
 }
 
 static void sample(struct perf_event *event, struct perf_sample_data *data,
@@ -375,10 +375,9 @@ static void sample(struct perf_event *event, struct perf_sample_data *data,
 	/* What hands over the interrupt that has ended a stay */
 	if (!is_in(regs->ip, "idt_do_interrupt_irqoff"))
 		return;
-	if (!s->fresh || s->vector < FIRST_EXTERNAL_VECTOR ||
+	if (s->time != s->inst->time.total || s->vector < FIRST_EXTERNAL_VECTOR ||
 	    !is_in(s->ip, "visible_spin"))
 		s->untold++;
-	s->fresh = false;
 	WRITE_ONCE(s->inside, s->inside + 1);
 }
 
@@ -401,7 +400,7 @@ static void visible_in_samples(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, s);
 	if (spin_start(test, &spin, cpu, true)) {
 		s->task = spin.worker.task;
-		s->id = spin.sbm.instance->id;
+		s->inst = spin.sbm.instance;
 		KUNIT_EXPECT_EQ(test, register_trace_sbm_event(probe_event, s), 0);
 		/* The call that is running has not seen the trace point before its next stay */
 		schedule_timeout_uninterruptible(2);

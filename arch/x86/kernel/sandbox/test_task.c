@@ -234,7 +234,8 @@ static const u64 task_constant = 0x123456789abcdef0;
 
 /**
  * struct task_file - an open file
- * @lock:   Serializes users of the file.
+ * @lock:   Serializes users of the file. Held during calls that may be frozen as well:
+ *	    nobody who is to be frozen waits for it.
  * @value:  Value for the next call.
  * @flags:  Flags of its instance.
  * @report: How the last call ended.
