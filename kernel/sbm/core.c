@@ -247,6 +247,7 @@ int sbm_reset(struct sbm *sbm)
 	inst->time.call = 0;
 	inst->time.total = 0;
 	sbm_stat_reset(inst);
+	WRITE_ONCE(inst->nr_skipped, 0);
 	WRITE_ONCE(inst->target, 0);
 	inst->poison = err;
 	sbm->error = err;

@@ -241,6 +241,9 @@ void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst)
 	sbm_show_state(m, inst);
 	seq_putc(m, '\n');
 
+	seq_printf(m, "tracers and probes skipped: %llu\n",
+		   READ_ONCE(inst->nr_skipped));
+
 	/* The owner adds no buffer meanwhile; it may well run */
 	mutex_lock(&inst->debugfs.lock);
 	list_for_each_entry(buf, &inst->buffers, list)

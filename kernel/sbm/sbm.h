@@ -115,6 +115,7 @@ struct sbm_time {
  * @cancel:	Nothing shall run in it until it is reset. Anybody may set it.
  * @memory:	Pages that it holds.
  * @time:	Time that it has used.
+ * @nr_skipped:	How often a target has met a tracer or a probe, and passed it.
  * @idle:	Entry in &sbm_pool.idle, while it is there.
  * @arch:	State of the architecture, for %SBM_ISOLATION_STRONG.
  * @debugfs:	For those who look at it.
@@ -134,12 +135,19 @@ struct sbm_instance {
 	bool			cancel;
 	struct sbm_memory	memory;
 	struct sbm_time		time;
+	u64			nr_skipped;
 	struct list_head	idle;
 	struct arch_sbm		*arch;
 #ifdef CONFIG_DEBUG_FS
 	struct sbm_debugfs	debugfs;
 #endif
 };
+
+/* A tracer or a probe was there, and not for the target. Only @owner calls it. */
+static inline void sbm_count_skipped(struct sbm_instance *inst)
+{
+	WRITE_ONCE(inst->nr_skipped, inst->nr_skipped + 1);
+}
 
 /* Rights of a mapping, besides reading */
 #define SBM_PROT_WRITE		0x1

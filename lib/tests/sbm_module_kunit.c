@@ -10,6 +10,7 @@
 #include <linux/array_size.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
+#include <linux/kprobes.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -303,7 +304,7 @@ static void privileged_code_in_module_is_stopped(struct kunit *test)
 	expect_next_call_works(test);
 }
 
-/* As a kprobe does it: what is patched is the kernel's text, which ring 3 sees */
+/* A breakpoint that is no probe's, in the kernel's text, which ring 3 sees */
 static void probe_in_module_is_a_stop(struct kunit *test)
 {
 	u8 *text = (u8 *)to_be_probed;
@@ -327,6 +328,52 @@ static void probe_in_module_is_a_stop(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, to_be_probed, NULL), 77);
 	sbm_destroy(&sbm);
 }
+
+#ifdef CONFIG_KPROBES
+
+static unsigned int probe_hits;
+
+static int probe_hit(struct kprobe *p, struct pt_regs *regs)
+{
+	probe_hits++;
+
+	return 0;
+}
+
+/* A kprobe in a module's text is not for targets */
+static void kprobe_in_module_is_skipped(struct kunit *test)
+{
+	struct kprobe probe = {
+		.addr		= (kprobe_opcode_t *)to_be_probed,
+		.pre_handler	= probe_hit,
+	};
+	sbm_func same = to_be_probed;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	open_module(test, &sbm);
+	KUNIT_EXPECT_EQ(test, register_kprobe(&probe), 0);
+	probe_hits = 0;
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, to_be_probed, NULL), 77);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_GT(test, x86_sbm_test_skipped(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, probe_hits, 0);
+	OPTIMIZER_HIDE_VAR(same);
+	KUNIT_EXPECT_EQ(test, same(NULL), 77);
+	KUNIT_EXPECT_EQ(test, probe_hits, 1);
+	unregister_kprobe(&probe);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, to_be_probed, NULL), 77);
+	sbm_destroy(&sbm);
+}
+
+#else
+
+static void kprobe_in_module_is_skipped(struct kunit *test)
+{
+	kunit_skip(test, "no kprobes");
+}
+
+#endif
 
 /* Its address is only looked at */
 static sbm_func init_target __refdata = target_in_init_text;
@@ -659,6 +706,7 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE_PARAM(place_is_out_of_reach, place_gen_params),
 	KUNIT_CASE(privileged_code_in_module_is_stopped),
 	KUNIT_CASE(probe_in_module_is_a_stop),
+	KUNIT_CASE(kprobe_in_module_is_skipped),
 	KUNIT_CASE(init_text_is_refused),
 	KUNIT_CASE(instance_holds_the_module),
 	KUNIT_CASE(reset_lets_go_of_the_module),

@@ -397,7 +397,7 @@ static void names_are_there_once(struct kunit *test)
 		"stop_internal", "event_return", "event_interrupt", "event_nmi",
 		"event_machine_check", "event_page_fault", "event_syscall",
 		"pending_nmi", "stale_page_fault", "stale_breakpoint",
-		"async_page_fault", "lost_exit",
+		"async_page_fault", "lost_exit", "skipped_instrument",
 	};
 	const char *line, *other;
 	char name[64], name2[64];

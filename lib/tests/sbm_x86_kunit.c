@@ -26,7 +26,6 @@
 #include <linux/jump_label.h>
 #include <linux/kasan.h>
 #include <linux/kernel.h>
-#include <linux/kprobes.h>
 #include <linux/linkage.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
@@ -2188,6 +2187,8 @@ static const char *wrong_with_leaf(const struct walk *w, unsigned long start,
 			return "is entry text";
 		if (overlaps(start, end, __sbm_switch_start, __sbm_switch_end))
 			return "is the world switch";
+		if (overlaps(start, end, __sbm_tracer_start, __sbm_tracer_end))
+			return "is what traced functions call";
 		return NULL;
 	}
 	if (is_within(start, end, __start_rodata, __end_rodata)) {
@@ -2301,6 +2302,8 @@ static void entry_code_is_where_it_must_be(struct kunit *test)
 			(unsigned long)__entry_text_start);
 	KUNIT_EXPECT_GE(test, (unsigned long)__sbm_entry_end,
 			(unsigned long)__entry_text_end);
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_tracer_start));
+	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__sbm_tracer_end));
 	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__start_ro_after_init));
 	KUNIT_EXPECT_TRUE(test, PAGE_ALIGNED(__end_ro_after_init));
 	KUNIT_EXPECT_GE(test, (unsigned long)__sbm_switch_start,
@@ -2311,6 +2314,11 @@ static void entry_code_is_where_it_must_be(struct kunit *test)
 	a = open_arena(test);
 	for (addr = (unsigned long)__sbm_entry_start;
 	     addr < (unsigned long)__sbm_entry_end; addr += PAGE_SIZE)
+		KUNIT_EXPECT_FALSE(test, x86_sbm_test_lookup(&a->sbm, addr,
+							     &rights, &pfn));
+
+	for (addr = (unsigned long)__sbm_tracer_start;
+	     addr < (unsigned long)__sbm_tracer_end; addr += PAGE_SIZE)
 		KUNIT_EXPECT_FALSE(test, x86_sbm_test_lookup(&a->sbm, addr,
 							     &rights, &pfn));
 
@@ -2717,7 +2725,8 @@ static void add_rules(struct dump_check *c)
 		 "U r - x -",
 		 pages_between(_stext, _etext) -
 		 pages_between(__sbm_entry_start, __sbm_entry_end) -
-		 pages_between(__sbm_switch_start, __sbm_switch_end), "text");
+		 pages_between(__sbm_switch_start, __sbm_switch_end) -
+		 pages_between(__sbm_tracer_start, __sbm_tracer_end), "text");
 	add_rule(c, "kernel image", (unsigned long)__start_rodata,
 		 (unsigned long)__end_rodata, "U r - - -",
 		 pages_between(__start_rodata, __end_rodata) -
@@ -2801,6 +2810,7 @@ static void check_entry(struct dump_check *c, const char *line)
 	if (rights[0] == 'U' &&
 	    (overlaps(start, end, __sbm_entry_start, __sbm_entry_end) ||
 	     overlaps(start, end, __sbm_switch_start, __sbm_switch_end) ||
+	     overlaps(start, end, __sbm_tracer_start, __sbm_tracer_end) ||
 	     overlaps(start, end, __start_ro_after_init, __end_ro_after_init)))
 		dump_wrong(c, "not for ring 3: %s", line);
 
@@ -5449,9 +5459,10 @@ static void traps_of_the_kernel_are_not_taken(struct kunit *test)
 	expect_next_call_works(test);
 }
 
-/* === Text that is patched, probed and traced === */
+/* === Text that is patched. See sbm_probe for probes and tracers. === */
 
-static noinline __noclone int probed(void *data)
+/* No place for a tracer: the tests write to its first bytes */
+static noinline __noclone notrace int probed(void *data)
 {
 	return *(int *)data + 1;
 }
@@ -5566,70 +5577,6 @@ static void jump_to_a_trampoline_is_a_stop(struct kunit *test)
 	poke_bytes(probed, original, sizeof(original));
 	expect_probed_works(test);
 }
-
-#ifdef CONFIG_KPROBES
-
-static atomic_t probe_hits;
-
-static int probe_hit(struct kprobe *p, struct pt_regs *regs)
-{
-	atomic_inc(&probe_hits);
-
-	return 0;
-}
-
-/*
- * The handler runs for the kernel, and not for a target. A probe that has been
- * optimized is a jump to code that was allocated at run time.
- */
-static void kprobe_does_not_run_for_a_target(struct kunit *test)
-{
-	const struct want want = {
-		.causes		= BIT(SBM_CAUSE_PROBE) |
-				  BIT(SBM_CAUSE_PAGE_FAULT),
-		.vector		= ANY,
-		.error_code	= ANY,
-		.address	= ANY,
-		.ip		= ANY,
-	};
-	struct kprobe probe = {
-		.addr		= (kprobe_opcode_t *)probed,
-		.pre_handler	= probe_hit,
-	};
-	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
-	u8 original[JMP32_INSN_SIZE];
-	sbm_func same = calls_probed;
-	int value = 40;
-
-	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-	memcpy(original, probed, sizeof(original));
-	atomic_set(&probe_hits, 0);
-	KUNIT_ASSERT_EQ(test, register_kprobe(&probe), 0);
-	expect_probed_stop(test, &want);
-	/* Give it time to be optimized, if it can be */
-	msleep(200);
-	expect_probed_stop(test, &want);
-	KUNIT_EXPECT_EQ(test, atomic_read(&probe_hits), 0);
-
-	OPTIMIZER_HIDE_VAR(same);
-	KUNIT_EXPECT_EQ(test, same(&value), 42);
-	KUNIT_EXPECT_EQ(test, atomic_read(&probe_hits), 1);
-	unregister_kprobe(&probe);
-	/* The jump of an optimized one is taken away a bit later */
-	while (memcmp(probed, original, sizeof(original)) &&
-	       time_before(jiffies, timeout))
-		msleep(20);
-	expect_probed_works(test);
-}
-
-#else
-
-static void kprobe_does_not_run_for_a_target(struct kunit *test)
-{
-	kunit_skip(test, "no kprobes");
-}
-
-#endif
 
 static DEFINE_STATIC_KEY_FALSE(flipped_key);
 
@@ -6110,6 +6057,7 @@ static void borders_are_where_the_tables_say(struct kunit *test)
 			(unsigned long)__sbm_entry_start,
 			(unsigned long)__sbm_entry_end,
 			(unsigned long)__sbm_switch_start,
+			(unsigned long)__sbm_tracer_start,
 			(unsigned long)__start_rodata,
 			(unsigned long)__start_ro_after_init,
 			(unsigned long)__end_ro_after_init,
@@ -6620,7 +6568,6 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(traps_of_the_kernel_are_not_taken),
 	KUNIT_CASE(breakpoint_in_text_is_a_stop),
 	KUNIT_CASE(jump_to_a_trampoline_is_a_stop),
-	KUNIT_CASE(kprobe_does_not_run_for_a_target),
 	KUNIT_CASE_SLOW(static_key_can_be_flipped_during_a_stay),
 	KUNIT_CASE(held_back_debug_exceptions_do_not_arrive),
 	KUNIT_CASE(nmis_arrive_while_interrupts_are_forwarded),

@@ -17,9 +17,13 @@ struct task_struct;
 extern char __sbm_switch_start[];
 extern char __sbm_switch_end[];
 
-/* ... and entry text with what else lies on its pages */
+/* ... entry text with what else lies on its pages, ... */
 extern char __sbm_entry_start[];
 extern char __sbm_entry_end[];
+
+/* ... and what traced functions call */
+extern char __sbm_tracer_start[];
+extern char __sbm_tracer_end[];
 
 #ifdef CONFIG_SBM_X86
 
@@ -161,6 +165,12 @@ void x86_sbm_test_lose_interrupt(struct task_struct *task);
 
 /* Branch prediction barriers that the instance has had, see SBM_ATTR_IBPB */
 unsigned int x86_sbm_test_barriers(const struct sbm *sbm);
+
+/* Tracers and probes that targets in this instance have not run */
+u64 x86_sbm_test_skipped(const struct sbm *sbm);
+
+/* From now on, no target has more pages of text without probes than this */
+void x86_sbm_test_max_copies(unsigned int nr);
 
 /* Page-table pages of the instance */
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);

@@ -5,6 +5,7 @@
 #include <linux/array_size.h>
 #include <linux/atomic.h>
 #include <linux/export.h>
+#include <linux/limits.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -199,6 +200,19 @@ unsigned int x86_sbm_test_barriers(const struct sbm *sbm)
 	const struct arch_sbm *as = sbm_arch(sbm);
 
 	return as ? as->nr_ibpb : 0;
+}
+
+u64 x86_sbm_test_skipped(const struct sbm *sbm)
+{
+	return sbm->instance->nr_skipped;
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_skipped);
+
+unsigned int sbm_test_copies = UINT_MAX;
+
+void x86_sbm_test_max_copies(unsigned int nr)
+{
+	WRITE_ONCE(sbm_test_copies, nr);
 }
 
 unsigned int x86_sbm_test_table_pages(const struct sbm *sbm)

@@ -8,7 +8,7 @@
  *
  * The tables may be in use on another CPU. Entries go from zero to their value,
  * once, or from a shared table to a copy of it; tables are freed with the instance
- * only.
+ * only. Text without probes comes and goes, but not while somebody looks.
  */
 #include <linux/array_size.h>
 #include <linux/bitops.h>
@@ -63,6 +63,8 @@ enum sbm_what {
 	SBM_WHAT_TEXT,
 	SBM_WHAT_ENTRY,
 	SBM_WHAT_SWITCH,
+	SBM_WHAT_TRACER,
+	SBM_WHAT_COPY,
 	SBM_WHAT_CONSTANTS,
 	SBM_WHAT_AFTER_INIT,
 	SBM_WHAT_DATA,
@@ -83,6 +85,8 @@ static const char * const sbm_what_names[] = {
 	[SBM_WHAT_TEXT]		= "text",
 	[SBM_WHAT_ENTRY]	= "entry text",
 	[SBM_WHAT_SWITCH]	= "switch text",
+	[SBM_WHAT_TRACER]	= "tracer text",
+	[SBM_WHAT_COPY]		= "text without probes",
 	[SBM_WHAT_CONSTANTS]	= "constants",
 	[SBM_WHAT_AFTER_INIT]	= "ro_after_init",
 	[SBM_WHAT_DATA]		= "kernel data",
@@ -220,6 +224,8 @@ static enum sbm_what sbm_what_in_image(unsigned long addr)
 		return SBM_WHAT_ENTRY;
 	if (sbm_in(addr, __sbm_switch_start, __sbm_switch_end))
 		return SBM_WHAT_SWITCH;
+	if (sbm_in(addr, __sbm_tracer_start, __sbm_tracer_end))
+		return SBM_WHAT_TRACER;
 	if (addr >= ((unsigned long)_stext & PAGE_MASK) &&
 	    addr < PAGE_ALIGN((unsigned long)_etext))
 		return SBM_WHAT_TEXT;
@@ -265,6 +271,9 @@ static enum sbm_what sbm_what_is(struct sbm_dump *d, struct sbm_leaf *leaf,
 		return SBM_WHAT_STACK_SHADOW;
 	if (region == SBM_REGION_SHADOW || region == SBM_REGION_OTHER)
 		return SBM_WHAT_UNEXPECTED;
+
+	if (leaf->shift == PAGE_SHIFT && sbm_is_copy(d->inst->arch, leaf->start, pfn))
+		return SBM_WHAT_COPY;
 
 	frame = sbm_kernel_frame(leaf->start, &level);
 	if ((frame & PTE_PFN_MASK & ~sme_me_mask) >> PAGE_SHIFT != pfn)

@@ -101,6 +101,8 @@ enum sbm_event_kind {
 	SBM_EVENT_ASYNC_FAULT,
 	/* Machine checks that have hit the way out */
 	SBM_EVENT_LOST,
+	/* Tracers and probes that were none of the target's business */
+	SBM_EVENT_SKIPPED,
 	SBM_NR_EVENTS
 };
 
@@ -146,6 +148,7 @@ static const char * const sbm_event_names[] = {
 	[SBM_EVENT_STALE_INT3]	= "stale_breakpoint",
 	[SBM_EVENT_ASYNC_FAULT]	= "async_page_fault",
 	[SBM_EVENT_LOST]	= "lost_exit",
+	[SBM_EVENT_SKIPPED]	= "skipped_instrument",
 };
 
 static_assert(ARRAY_SIZE(sbm_event_names) == SBM_NR_EVENTS);
@@ -506,13 +509,35 @@ static int sbm_internal(struct sbm_instance *inst, const char *why)
 	return sbm_stop(inst, SBM_CAUSE_INTERNAL, -EFAULT);
 }
 
+static void sbm_skipped(struct sbm_instance *inst)
+{
+	sbm_count_skipped(inst);
+	sbm_stat_event(SBM_EVENT_SKIPPED);
+}
+
+/* A probe has replaced the instruction that is next */
+static int sbm_skip_probe(struct sbm_instance *inst)
+{
+	inst->fault.address = 0;
+	inst->fault.access = SBM_ACCESS_NONE;
+	if (sbm_copy_text(inst, inst->arch->regs.ip))
+		return sbm_stop(inst, SBM_CAUSE_PROBE, -EFAULT);
+	sbm_skipped(inst);
+
+	return 0;
+}
+
 /*
  * A page fault that the sandbox's own tables allow is a stale TLB entry: the
  * exception has dropped it. Nothing has a right to happen twice without another
  * event in between.
+ *
+ * @detour: address of a probe's detour, if sbm_leave_detour() has taken the target back
+ * from there.
  */
 static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
-			  unsigned long *last_ip, unsigned long *last_addr)
+			  unsigned long detour, unsigned long *last_ip,
+			  unsigned long *last_addr)
 {
 	const unsigned long known = X86_PF_PROT | X86_PF_WRITE | X86_PF_USER |
 				    X86_PF_INSTR;
@@ -541,8 +566,21 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
 		  (rights & _PAGE_USER) &&
 		  (!(error & X86_PF_WRITE) || (rights & _PAGE_RW)) &&
 		  (!(error & X86_PF_INSTR) || !(rights & _PAGE_NX));
-	if (!allowed)
-		return sbm_stop(inst, SBM_CAUSE_PAGE_FAULT, -EFAULT);
+	if (!allowed) {
+		*last_ip = 0;
+		*last_addr = 0;
+		if (detour && detour == cr2) {
+			if (!sbm_has_copy(inst->arch, regs->ip))
+				return sbm_skip_probe(inst);
+			/* There is no jump that it could have come from */
+			regs->ip = detour;
+		}
+		if (!(error & X86_PF_INSTR) || regs->ip != cr2 ||
+		    !sbm_skip_tracer(inst->arch))
+			return sbm_stop(inst, SBM_CAUSE_PAGE_FAULT, -EFAULT);
+		sbm_skipped(inst);
+		return 0;
+	}
 
 	if (*last_ip == regs->ip && *last_addr == cr2)
 		return sbm_internal(inst, "a page fault that nothing explains");
@@ -560,25 +598,30 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
  * #GP that names the vector.
  *
  * Text patching holds text_mutex while an INT3 stands in for an instruction. Once
- * it is ours, an INT3 that is still there is there to stay. Never emulate: that
- * writes to the target's stack with the kernel's rights.
+ * it is ours, an INT3 that is still there is there to stay: a probe, which is not for
+ * targets, or another one, which ends the call. Never emulate: that writes to the
+ * target's stack with the kernel's rights.
  */
 static int sbm_int3(struct sbm_instance *inst, unsigned int *retries)
 {
 	unsigned long ip = inst->arch->regs.ip;
+	bool probe;
 	u8 insn;
 	int err;
 
 	if (!sbm_is_text(inst->arch, ip))
 		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 
-	/* A module whose init function has failed is gone all the same */
 	mutex_lock(&text_mutex);
-	err = copy_from_kernel_nofault(&insn, (void *)ip, sizeof(insn));
+	err = sbm_read_text(inst->arch, ip, &insn);
+	probe = !err && insn == INT3_INSN_OPCODE && sbm_is_probe(ip) &&
+		!sbm_has_copy(inst->arch, ip);
 	mutex_unlock(&text_mutex);
 	if (err)
 		return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 
+	if (probe)
+		return sbm_skip_probe(inst);
 	if (insn == INT3_INSN_OPCODE)
 		return sbm_stop(inst, SBM_CAUSE_PROBE, -EFAULT);
 
@@ -749,8 +792,8 @@ static int sbm_prepare_entry(struct sbm_instance *inst)
 	}
 }
 
-int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
-		  int *ret)
+static int sbm_run_target(struct sbm_instance *inst, const struct sbm_call_desc *desc,
+			  int *ret)
 {
 	struct arch_sbm *as = inst->arch;
 	struct pt_regs *regs = &as->regs;
@@ -797,6 +840,7 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 	regs->ss = __USER_DS;
 
 	for (;;) {
+		unsigned long ip, detour = 0;
 		struct sbm_event ev;
 		unsigned int vector;
 		int err;
@@ -826,6 +870,9 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		sbm_time_begin(&inst->time);
 		sbm_stay(inst, &ev);
 		sbm_time_end(&inst->time);
+		ip = regs->ip;
+		if (sbm_leave_detour(as))
+			detour = ip;
 		if (unlikely(sbm_test_loses(ev.exit)))
 			ev.exit = X86_TRAP_MC | SBM_EXIT_LOST;
 		vector = ev.exit & SBM_EXIT_VECTOR;
@@ -891,8 +938,11 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		if (vector == X86_TRAP_MC) {
 			err = sbm_stop(inst, SBM_CAUSE_MACHINE_CHECK, -EFAULT);
 			/* Once the target had left, these are the kernel's */
-			if (ev.exit & (SBM_EXIT_LOST | SBM_EXIT_SYSCALL))
+			if (ev.exit & (SBM_EXIT_LOST | SBM_EXIT_SYSCALL)) {
 				inst->fault.has_regs = false;
+				inst->fault.ip = 0;
+				inst->fault.sp = 0;
+			}
 			return err;
 		}
 		if (ev.exit & SBM_EXIT_SYSCALL)
@@ -906,7 +956,8 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			return 0;
 
 		case X86_TRAP_PF:
-			err = sbm_page_fault(inst, ev.cr2, &last_ip, &last_addr);
+			err = sbm_page_fault(inst, ev.cr2, detour, &last_ip,
+					     &last_addr);
 			if (err)
 				return err;
 			break;
@@ -931,4 +982,14 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			return sbm_stop(inst, sbm_exception_cause(vector), -EFAULT);
 		}
 	}
+}
+
+int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
+		  int *ret)
+{
+	int err = sbm_run_target(inst, desc, ret);
+
+	sbm_drop_copies(inst);
+
+	return err;
 }

@@ -9,6 +9,7 @@
 #include <linux/compiler.h>
 #include <linux/errno.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
@@ -19,6 +20,7 @@
 
 #include "gate.h"
 
+struct sbm_instance;
 struct sbm_memory;
 
 /*
@@ -96,6 +98,8 @@ struct sbm_tlb {
  * @modules:	Modules whose text and constants it maps.
  * @module_gone: One of them was freed although the instance holds it: nothing may
  *		run in the instance any more.
+ * @copies:	Pages of text that the target of this call has without probes.
+ * @nr_copies:	Number of these.
  */
 struct arch_sbm {
 	u64		id;
@@ -119,6 +123,8 @@ struct arch_sbm {
 	unsigned int	nr_ibpb;
 	struct list_head modules;
 	bool		module_gone;
+	struct list_head copies;
+	unsigned int	nr_copies;
 };
 
 /* In an entry of an instance's tables: the table it leads to is the instance's */
@@ -148,12 +154,28 @@ int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 bool sbm_lookup(const struct arch_sbm *as, unsigned long addr, u64 *rights,
 		u64 *pfn);
 struct page *sbm_map_module_page(struct arch_sbm *as, unsigned long addr, bool text);
+int sbm_replace_text(struct arch_sbm *as, unsigned long addr, struct page *page,
+		     u64 **entry, u64 *old);
 unsigned long sbm_top_pa(const struct arch_sbm *as);
 bool sbm_is_text(const struct arch_sbm *as, unsigned long addr);
 #ifdef CONFIG_KASAN
 bool sbm_is_zero_shadow(u64 entry, unsigned int shift);
 #else
 static inline bool sbm_is_zero_shadow(u64 entry, unsigned int shift) { return false; }
+#endif
+
+/* probe.c */
+bool sbm_skip_tracer(struct arch_sbm *as);
+bool sbm_has_copy(const struct arch_sbm *as, unsigned long addr);
+bool sbm_is_copy(const struct arch_sbm *as, unsigned long addr, unsigned long pfn);
+int sbm_read_text(const struct arch_sbm *as, unsigned long addr, u8 *byte);
+bool sbm_is_probe(unsigned long addr);
+int sbm_copy_text(struct sbm_instance *inst, unsigned long addr);
+void sbm_drop_copies(struct sbm_instance *inst);
+#ifdef CONFIG_OPTPROBES
+bool sbm_leave_detour(struct arch_sbm *as);
+#else
+static inline bool sbm_leave_detour(struct arch_sbm *as) { return false; }
 #endif
 
 /* tlb.c */
@@ -205,6 +227,7 @@ void sbm_test_note_nmi(const struct sbm_gate *gate);
 #if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
 extern struct task_struct *sbm_test_traced;
 extern struct task_struct *sbm_test_loser;
+extern unsigned int sbm_test_copies;
 
 /* A test has this task look as if Intel PT traced it */
 static inline bool sbm_test_is_traced(void)
@@ -223,7 +246,13 @@ static inline bool sbm_test_loses(unsigned int vector)
 
 	return true;
 }
+/* A test wants fewer pages of text to be copied than @max */
+static inline unsigned int sbm_test_max_copies(unsigned int max)
+{
+	return min(max, READ_ONCE(sbm_test_copies));
+}
 #else
+static inline unsigned int sbm_test_max_copies(unsigned int max) { return max; }
 static inline bool sbm_test_is_traced(void) { return false; }
 static inline bool sbm_test_loses(unsigned int vector) { return false; }
 #endif

@@ -12,6 +12,7 @@
  *			constants	ring 3, read
  *			switch text	ring 0, execute
  *			entry text	absent: it is what SYSCALL would execute
+ *			tracers		absent: what traced functions call
  *   ITS thunks	of the image	ring 3, read and execute
  *   gates				ring 0, the same address as in the kernel
  *   cpu_entry_area			ring 0, by the kernel's own table: GDT, TSS,
@@ -19,9 +20,9 @@
  *   KASAN's shadow			ring 3, read: zeroes, see below
  *
  * Private to a sandbox: the top-level page, the window's tables, and those that
- * lead to text and constants of a module that it has called. The latter hang below
- * entries that the image has, too, so a sandbox with a module has copies of the
- * tables on the way.
+ * lead to text and constants of a module that it has called, or to text without the
+ * probes that it has met. The latter hang below entries that the image has, too, so
+ * such a sandbox has copies of the tables on the way.
  *
  * Nothing is global. Entries that map nothing are all zero.
  */
@@ -97,11 +98,20 @@ static u64 sbm_table_entry(u64 *table, u64 user)
 	return __sme_pa(table) | SBM_TABLE | user;
 }
 
+/* Fill the table @small with what the large entry @large maps */
+static void sbm_split(u64 *small, u64 large)
+{
+	unsigned int i;
+
+	for (i = 0; i < PTRS_PER_PTE; i++)
+		small[i] = (large & ~(u64)_PAGE_PSE) + i * PAGE_SIZE;
+}
+
 /*
  * Find the entry for @addr at level @shift, with all tables above it. Tables for
  * a sandbox (@as) are counted and accounted; shared ones (NULL) are for ever, and a
- * sandbox gets a copy of its own of those on the way. @user is _PAGE_USER or 0 for
- * new tables. An ERR_PTR if there is no page for one.
+ * sandbox gets a copy of its own of those on the way, and of what a 2 MiB entry maps.
+ * @user is _PAGE_USER or 0 for new tables. An ERR_PTR if there is no page for one.
  */
 static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 		     unsigned int shift, u64 user)
@@ -115,8 +125,10 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 		if (!(*entry & _PAGE_PRESENT) || (as && !(*entry & SBM_OWN))) {
 			struct page *page;
 
-			/* Nothing hangs below a large entry */
-			if (WARN_ON_ONCE(*entry & _PAGE_PRESENT && *entry & _PAGE_PSE))
+			bool large = *entry & _PAGE_PRESENT && *entry & _PAGE_PSE;
+
+			/* See sbm_map_image() */
+			if (WARN_ON_ONCE(large && level != PMD_SHIFT))
 				return ERR_PTR(-ENOMEM);
 
 			if (as)
@@ -126,7 +138,9 @@ static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
 				       ERR_PTR(-ENOMEM);
 			if (IS_ERR(page))
 				return ERR_CAST(page);
-			if (*entry & _PAGE_PRESENT)
+			if (large)
+				sbm_split(page_address(page), *entry);
+			else if (*entry & _PAGE_PRESENT)
 				copy_page(page_address(page), sbm_table_of(*entry));
 			if (as)
 				as->nr_tables++;
@@ -286,6 +300,7 @@ static int sbm_map_text(void)
 	const struct sbm_range holes[] = {
 		{ (unsigned long)__sbm_entry_start, (unsigned long)__sbm_entry_end },
 		{ (unsigned long)__sbm_switch_start, (unsigned long)__sbm_switch_end },
+		{ (unsigned long)__sbm_tracer_start, (unsigned long)__sbm_tracer_end },
 	};
 	int err;
 
@@ -760,6 +775,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 		return ERR_PTR(-ENOMEM);
 
 	INIT_LIST_HEAD(&as->modules);
+	INIT_LIST_HEAD(&as->copies);
 	as->ibpb = ibpb;
 	as->memory = memory;
 	sbm_count(SBM_COUNT_ALLOC);
@@ -941,6 +957,30 @@ struct page *sbm_map_module_page(struct arch_sbm *as, unsigned long addr, bool t
 	return pfn_to_page(pfn);
 }
 
+/*
+ * Map @page instead of the text at @addr. @old is what its @entry was before, which
+ * stays where it is until the instance is reset.
+ */
+int sbm_replace_text(struct arch_sbm *as, unsigned long addr, struct page *page,
+		     u64 **entry, u64 *old)
+{
+	*entry = sbm_walk(as, as->top, addr, PAGE_SHIFT, _PAGE_USER);
+	/* Even if it has not got down to the last one */
+	sbm_tables_changed(as);
+	if (IS_ERR(*entry))
+		return PTR_ERR(*entry);
+
+	*old = **entry;
+	if ((*old & (_PAGE_PRESENT | _PAGE_USER | _PAGE_NX)) !=
+	    (_PAGE_PRESENT | _PAGE_USER))
+		return -EFAULT;
+	WRITE_ONCE(**entry, __sme_set(PFN_PHYS(page_to_pfn(page))) | SBM_EXEC |
+			    _PAGE_USER);
+	sbm_count(SBM_COUNT_ENTRY);
+
+	return 0;
+}
+
 /* === Hooks for the generic part === */
 
 static bool sbm_is_entry_text(unsigned long addr)
@@ -949,6 +989,12 @@ static bool sbm_is_entry_text(unsigned long addr)
 		addr < (unsigned long)__sbm_entry_end) ||
 	       (addr >= (unsigned long)__sbm_switch_start &&
 		addr < (unsigned long)__sbm_switch_end);
+}
+
+static bool sbm_is_tracer_text(unsigned long addr)
+{
+	return addr >= (unsigned long)__sbm_tracer_start &&
+	       addr < (unsigned long)__sbm_tracer_end;
 }
 
 /* Is there text that the target may execute? Probes and patching act on it. */
@@ -966,6 +1012,10 @@ int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reaso
 	}
 	if (sbm_is_entry_text(target)) {
 		*reason = "entry code cannot be called";
+		return -EOPNOTSUPP;
+	}
+	if (sbm_is_tracer_text(target)) {
+		*reason = "what traced functions call cannot be called";
 		return -EOPNOTSUPP;
 	}
 	if (sbm_is_text(as, target))
