@@ -880,7 +880,7 @@ static unsigned long traced_return(void)
 {
 	unsigned long site = ftrace_location((unsigned long)traced_leaf);
 
-	return site ? site + MCOUNT_INSN_SIZE : 0;
+	return site ? site + CALL_INSN_SIZE : 0;
 }
 
 /*

@@ -95,7 +95,7 @@ bool sbm_skip_tracer(struct arch_sbm *as)
 	    !sbm_read_pushed(as, regs->sp, &ret))
 		return false;
 
-	site = ret - MCOUNT_INSN_SIZE;
+	site = ret - CALL_INSN_SIZE;
 	if (!sbm_is_text(as, site) || ftrace_location(site) != site)
 		return false;
 
