@@ -348,7 +348,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		if (READ_ONCE(sbm_is_broken)) {
 			reason = "strong isolation was switched off";
 		} else {
-			err = arch_sbm_admit(inst->arch, desc->target, &reason);
+			err = arch_sbm_admit(inst, desc->target, &reason);
 			if (err && !reason) {
 				inst->poison = err;
 				sbm->error = err;

@@ -6,7 +6,9 @@
  *   stats		all counters
  *   instances		what there is
  *   show		an id written to this gives that instance a directory
+ *   audit		what all instances have, and what they should not have
  *   ID/page_tables	what the instance's page tables allow
+ *   ID/audit		the same as audit, for this instance
  *
  * Many instances live for one call only. So a directory is made on demand: an
  * instance that nobody looks at costs an entry in a list. (debugfs has no way to
@@ -14,7 +16,7 @@
  *
  * Lifetime: an instance leaves the list first, so that no directory can be made
  * for it any more. Then its directory is removed, which waits for those who read
- * its files. Then it is freed.
+ * its files, and then whoever audits all instances is waited for. Then it is freed.
  */
 #include <linux/array_size.h>
 #include <linux/build_bug.h>
@@ -25,12 +27,16 @@
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 #include "debugfs.h"
 #include "sbm.h"
@@ -39,6 +45,9 @@
 static LIST_HEAD(sbm_instances);
 static unsigned long sbm_nr_instances;
 static DEFINE_SPINLOCK(sbm_instances_lock);
+
+/* Woken when an instance is no longer pinned */
+static DECLARE_WAIT_QUEUE_HEAD(sbm_unpinned);
 
 /* Held while a directory of an instance is made */
 static DEFINE_MUTEX(sbm_show_mutex);
@@ -72,6 +81,17 @@ void sbm_debugfs_add(struct sbm_instance *inst)
 	spin_unlock(&sbm_instances_lock);
 }
 
+static bool sbm_is_pinned(const struct sbm_instance *inst)
+{
+	bool pinned;
+
+	spin_lock(&sbm_instances_lock);
+	pinned = inst->debugfs.users;
+	spin_unlock(&sbm_instances_lock);
+
+	return pinned;
+}
+
 void sbm_debugfs_remove(struct sbm_instance *inst)
 {
 	struct dentry *dir;
@@ -83,16 +103,58 @@ void sbm_debugfs_remove(struct sbm_instance *inst)
 	shown = inst->debugfs.shown;
 	spin_unlock(&sbm_instances_lock);
 
-	if (!shown)
-		return;
+	if (shown) {
+		/* It may be about to be made */
+		mutex_lock(&sbm_show_mutex);
+		dir = inst->debugfs.dir;
+		mutex_unlock(&sbm_show_mutex);
 
-	/* It may be about to be made */
-	mutex_lock(&sbm_show_mutex);
-	dir = inst->debugfs.dir;
-	mutex_unlock(&sbm_show_mutex);
+		/* Waits for readers. They take the instance's lock: it is not held here. */
+		debugfs_remove(dir);
+	}
 
-	/* Waits for readers. They take the instance's lock, so it is not held here. */
-	debugfs_remove(dir);
+	/* Nobody pins it that finds it no more */
+	wait_event(sbm_unpinned, !sbm_is_pinned(inst));
+}
+
+int sbm_debugfs_pin_all(struct sbm_audit *audit)
+{
+	struct sbm_instance *inst;
+	unsigned long max;
+
+	audit->nr = 0;
+	for (;;) {
+		max = sbm_debugfs_nr_instances() + 16;
+		audit->insts = kvcalloc(max, sizeof(*audit->insts), GFP_KERNEL);
+		if (!audit->insts)
+			return -ENOMEM;
+
+		spin_lock(&sbm_instances_lock);
+		if (sbm_nr_instances <= max)
+			break;
+		spin_unlock(&sbm_instances_lock);
+		kvfree(audit->insts);
+	}
+	list_for_each_entry(inst, &sbm_instances, debugfs.list) {
+		inst->debugfs.users++;
+		audit->insts[audit->nr++].inst = inst;
+	}
+	spin_unlock(&sbm_instances_lock);
+
+	return 0;
+}
+
+void sbm_debugfs_unpin_all(struct sbm_audit *audit)
+{
+	unsigned int i;
+
+	/* Once the lock is released, they may be freed */
+	spin_lock(&sbm_instances_lock);
+	for (i = 0; i < audit->nr; i++)
+		audit->insts[i].inst->debugfs.users--;
+	spin_unlock(&sbm_instances_lock);
+	wake_up_all(&sbm_unpinned);
+	kvfree(audit->insts);
 }
 
 unsigned long sbm_debugfs_nr_instances(void)
@@ -107,6 +169,8 @@ unsigned long sbm_debugfs_nr_instances(void)
 void sbm_debugfs_lock(struct sbm_instance *inst)
 {
 	mutex_lock(&inst->debugfs.lock);
+	/* What was found out about it is not so any more, from here on */
+	WRITE_ONCE(inst->debugfs.changes, inst->debugfs.changes + 1);
 }
 
 void sbm_debugfs_unlock(struct sbm_instance *inst)
@@ -116,7 +180,7 @@ void sbm_debugfs_unlock(struct sbm_instance *inst)
 
 /* === What there is === */
 
-static void sbm_show_state(struct seq_file *m, const struct sbm_instance *inst)
+void sbm_debugfs_state(struct seq_file *m, const struct sbm_instance *inst)
 {
 	unsigned long target = READ_ONCE(inst->target);
 	struct task_struct *owner;
@@ -183,7 +247,7 @@ static void sbm_instances_stop(struct seq_file *m, void *v)
 void sbm_debugfs_list(struct seq_file *m, const struct sbm_instance *inst)
 {
 	seq_printf(m, "%llu %s, ", inst->id, sbm_isolation_names[inst->isolation]);
-	sbm_show_state(m, inst);
+	sbm_debugfs_state(m, inst);
 	/* Of a call that goes on, what its stays so far have taken */
 	seq_printf(m, ", calls %llu, stops %llu, time_ns %llu, pages %lu\n",
 		   READ_ONCE(inst->debugfs.calls), READ_ONCE(inst->debugfs.stops),
@@ -238,7 +302,7 @@ void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst)
 
 	seq_printf(m, "instance %llu: %s isolation, ", inst->id,
 		   sbm_isolation_names[inst->isolation]);
-	sbm_show_state(m, inst);
+	sbm_debugfs_state(m, inst);
 	seq_putc(m, '\n');
 
 	seq_printf(m, "tracers and probes skipped: %llu\n",
@@ -265,6 +329,12 @@ static int sbm_page_tables_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(sbm_page_tables);
 
+static int sbm_instance_audit_show(struct seq_file *m, void *v)
+{
+	return sbm_audit_write(m, m->private);
+}
+DEFINE_SHOW_ATTRIBUTE(sbm_instance_audit);
+
 static int sbm_create_dir(struct sbm_instance *inst)
 {
 	struct dentry *dir;
@@ -277,6 +347,7 @@ static int sbm_create_dir(struct sbm_instance *inst)
 
 	inst->debugfs.dir = dir;
 	debugfs_create_file("page_tables", 0400, dir, inst, &sbm_page_tables_fops);
+	debugfs_create_file("audit", 0400, dir, inst, &sbm_instance_audit_fops);
 
 	return 0;
 }
@@ -336,6 +407,26 @@ static int sbm_stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(sbm_stats);
 
+static int sbm_audit_show(struct seq_file *m, void *v)
+{
+	return sbm_audit_write(m, NULL);
+}
+
+static int sbm_audit_open(struct inode *inode, struct file *file)
+{
+	/* So that it is seldom done twice: seq_file starts anew when it runs out of it */
+	return single_open_size(file, sbm_audit_show, NULL,
+				SZ_4K + sbm_debugfs_nr_instances() * SZ_2K);
+}
+
+static const struct file_operations sbm_audit_fops = {
+	.owner		= THIS_MODULE,
+	.open		= sbm_audit_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
+
 static int __init sbm_debugfs_init(void)
 {
 	sbm_dir = debugfs_create_dir("sbm", NULL);
@@ -345,6 +436,7 @@ static int __init sbm_debugfs_init(void)
 	debugfs_create_file("stats", 0400, sbm_dir, NULL, &sbm_stats_fops);
 	debugfs_create_file("instances", 0400, sbm_dir, NULL,
 			    &sbm_instances_fops);
+	debugfs_create_file("audit", 0400, sbm_dir, NULL, &sbm_audit_fops);
 	debugfs_create_file("show", 0200, sbm_dir, NULL, &sbm_show_fops);
 
 	return 0;

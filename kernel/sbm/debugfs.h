@@ -18,8 +18,8 @@ void sbm_debugfs_add(struct sbm_instance *inst);
 void sbm_debugfs_remove(struct sbm_instance *inst);
 
 /*
- * Around each change of the list of buffers, and of the tables that goes with it,
- * between them. A module's tables are added without: see ptdump.c
+ * Around each change of the list of buffers and of the tables, between them. For the
+ * owner; whoever only looks takes the mutex itself.
  */
 void sbm_debugfs_lock(struct sbm_instance *inst);
 void sbm_debugfs_unlock(struct sbm_instance *inst);
@@ -32,6 +32,24 @@ u64 sbm_stats_calls(void);
 u64 sbm_stats_stops(void);
 /* The content of the file stats */
 void sbm_stats_write(struct seq_file *m);
+
+struct sbm_audit;
+
+/*
+ * Keep all instances that there are now from being destroyed, and list them. Whoever
+ * wants to destroy one waits. Return: 0 or -ENOMEM.
+ */
+int sbm_debugfs_pin_all(struct sbm_audit *audit);
+void sbm_debugfs_unpin_all(struct sbm_audit *audit);
+
+/* What it does now, as in the list of instances */
+void sbm_debugfs_state(struct seq_file *m, const struct sbm_instance *inst);
+
+/*
+ * audit.c: the content of the file audit, about @only or, if it is NULL, all instances.
+ * Return: 0, -ENOMEM, or -ENOENT if @only is being destroyed.
+ */
+int sbm_audit_write(struct seq_file *m, const struct sbm_instance *only);
 
 /* Create the directory of an instance. Return: 0, or -ENOENT. */
 int sbm_debugfs_show(u64 id);

@@ -17,6 +17,7 @@
 #include <linux/printk.h>
 #include <linux/sbm.h>
 #include <linux/types.h>
+#include <linux/xarray.h>
 
 struct arch_sbm;
 struct dentry;
@@ -63,11 +64,15 @@ struct sbm_buffer {
  *	   others read them.
  * @calls: Calls since it was set up or reset. The owner counts, and others read.
  * @stops: Those of them that were stopped.
+ * @changes: Counts how often @lock was taken to change something.
+ * @users: Who keeps it from being destroyed. Protected by the lock of the list.
  */
 struct sbm_debugfs {
 	struct list_head	list;
 	u64			calls;
 	u64			stops;
+	unsigned long		changes;
+	unsigned int		users;
 	bool			shown;
 	struct dentry		*dir;
 	struct mutex		lock;	/* see above */
@@ -374,7 +379,7 @@ struct sbm_stats {
 	u64		stops[SBM_NR_CAUSES];
 	u64		stays;
 	u64		time;
-	unsigned long	events[SBM_MAX_EVENTS];
+	u64		events[SBM_MAX_EVENTS];
 };
 
 #ifdef CONFIG_DEBUG_FS
@@ -426,6 +431,56 @@ static __always_inline void sbm_stat_event(unsigned int kind) { }
 static __always_inline void sbm_stat_events(unsigned int kind, unsigned int nr) { }
 
 #endif /* CONFIG_DEBUG_FS */
+
+/* What a page is held for */
+enum sbm_held {
+	SBM_HELD_TABLE,
+	SBM_HELD_OWN,
+	SBM_HELD_BUFFER,
+};
+
+/* Holders of pages besides instances, which are numbered from 0 in an audit */
+#define SBM_HOLDER_SHARED	(1U << 28)
+#define SBM_HOLDER_KERNEL	(SBM_HOLDER_SHARED + 1)
+
+/**
+ * struct sbm_audited - an instance in an audit
+ * @inst:    The instance.
+ * @changes: Its &sbm_debugfs.changes, when it was asked for its pages.
+ */
+struct sbm_audited {
+	struct sbm_instance	*inst;
+	unsigned long		changes;
+};
+
+/**
+ * struct sbm_audit - state of an audit
+ * @m:	      Where it is written to.
+ * @frames:   Whose pages are.
+ * @insts:    The instances.
+ * @nr:	      Their number.
+ * @findings: Findings in the part that is looked at.
+ * @total:    Findings in all parts before.
+ */
+struct sbm_audit {
+	struct seq_file		*m;
+	struct xarray		frames;
+	struct sbm_audited	*insts;
+	unsigned int		nr;
+	unsigned int		findings;
+	unsigned int		total;
+};
+
+/* Note that @holder has the page. Return: 0 or -ENOMEM. */
+int sbm_audit_hold(struct sbm_audit *audit, unsigned int holder, unsigned long pfn,
+		   enum sbm_held kind);
+
+/* Who has the page? False if that is nobody, or if it may have changed. */
+bool sbm_audit_holder(struct sbm_audit *audit, unsigned long pfn,
+		      unsigned int *holder, enum sbm_held *kind);
+
+/* Something is not as it should be */
+__printf(2, 3) void sbm_audit_find(struct sbm_audit *audit, const char *fmt, ...);
 
 /* An inconsistency in SBM itself: say so once and offer nothing strong again */
 void sbm_broken(const char *why);
@@ -480,16 +535,19 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 
 /**
  * arch_sbm_admit() - prepare to call a function with strong isolation
- * @as:	    The state; nothing runs in it.
+ * @inst:   The instance; nothing runs in it.
  * @target: Address of the function.
  * @reason: Why it cannot be called, if it cannot.
  *
  * If the function can go away, the state holds it until it is reset or destroyed.
  *
+ * It takes sbm_debugfs_lock() while it changes tables.
+ *
  * Return: 0; -EOPNOTSUPP with @reason set; or another error, without a reason, after
- * which nothing may run in @as.
+ * which nothing may run in @inst.
  */
-int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reason);
+int arch_sbm_admit(struct sbm_instance *inst, unsigned long target,
+		   const char **reason);
 
 /**
  * arch_sbm_may_map() - may a caller's memory be mapped into a sandbox
@@ -534,6 +592,35 @@ const char *arch_sbm_event_name(unsigned int kind);
  * Context: Process context, may sleep.
  */
 void arch_sbm_dump_tables(struct seq_file *m, const struct sbm_instance *inst);
+
+/**
+ * arch_sbm_audit_shared() - check what all instances share, and note its tables
+ * @audit: The audit.
+ *
+ * This and the next two are for configurations with debugfs. What is found goes to
+ * sbm_audit_find().
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int arch_sbm_audit_shared(struct sbm_audit *audit);
+
+/**
+ * arch_sbm_audit_ask() - note the pages that the architecture has for an instance
+ * @audit: The audit.
+ * @i:	   Number of the instance, which has %SBM_ISOLATION_STRONG. It does not change
+ *	   meanwhile, but another thread may run in it.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int arch_sbm_audit_ask(struct sbm_audit *audit, unsigned int i);
+
+/**
+ * arch_sbm_audit() - print what an instance has, and find what breaks the rules
+ * @audit: The audit. All instances have been asked.
+ * @i:	   As for arch_sbm_audit_ask().
+ */
+void arch_sbm_audit(struct sbm_audit *audit, unsigned int i);
 
 /**
  * arch_sbm_area() - list what an instance has besides buffers, kernel text and constants
@@ -609,7 +696,7 @@ static inline int arch_sbm_map(struct arch_sbm *as, struct page **pages,
 	return -EOPNOTSUPP;
 }
 
-static inline int arch_sbm_admit(struct arch_sbm *as, unsigned long target,
+static inline int arch_sbm_admit(struct sbm_instance *inst, unsigned long target,
 				 const char **reason)
 {
 	return 0;
@@ -635,6 +722,18 @@ static inline void arch_sbm_dump_tables(struct seq_file *m,
 					const struct sbm_instance *inst)
 {
 }
+
+static inline int arch_sbm_audit_shared(struct sbm_audit *audit)
+{
+	return 0;
+}
+
+static inline int arch_sbm_audit_ask(struct sbm_audit *audit, unsigned int i)
+{
+	return 0;
+}
+
+static inline void arch_sbm_audit(struct sbm_audit *audit, unsigned int i) { }
 
 static inline bool arch_sbm_area(const struct arch_sbm *as, unsigned int i,
 				 struct sbm_area *area)

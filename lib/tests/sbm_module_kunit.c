@@ -701,6 +701,28 @@ static void dump_tells_of_the_module(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, strstr(text, "unexpected"));
 }
 
+/* So does the audit */
+static void audit_accepts_the_module(struct kunit *test)
+{
+	const size_t size = 64 * 1024;
+	char *text = kunit_kzalloc(test, size, GFP_KERNEL);
+	struct sbm sbm;
+	ssize_t len;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	open_module(test, &sbm);
+	len = x86_sbm_test_audit(&sbm, text, size);
+	sbm_destroy(&sbm);
+	if (len == -EOPNOTSUPP)
+		kunit_skip(test, "no debugfs");
+	KUNIT_ASSERT_GT(test, len, 0);
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, " ring 3: read, execute: a target in a module was called\n"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, " ring 3: read: a target in a module was called\n"));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, ": nothing unexpected\n1 instance, 0 findings\n"));
+	KUNIT_EXPECT_NULL(test, strstr(text, "  finding: "));
+}
+
 static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(target_in_module_is_called),
 	KUNIT_CASE_PARAM(place_is_out_of_reach, place_gen_params),
@@ -713,6 +735,7 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(module_takes_memory_within_the_limit),
 	KUNIT_CASE(only_text_and_constants_are_mapped),
 	KUNIT_CASE(dump_tells_of_the_module),
+	KUNIT_CASE(audit_accepts_the_module),
 	KUNIT_CASE(mapped_module_is_not_global),
 	KUNIT_CASE(module_needs_few_tables),
 	KUNIT_CASE(allocations_that_fail_keep_no_module),

@@ -181,6 +181,9 @@ unsigned int x86_sbm_test_table_pages(const struct sbm *sbm);
  */
 ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size);
 
+/* The same for the file audit of @sbm. Also the error of the audit. */
+ssize_t x86_sbm_test_audit(const struct sbm *sbm, char *buf, size_t size);
+
 /* Do what writing the id of @sbm to the file show does */
 int x86_sbm_test_show(const struct sbm *sbm);
 
@@ -207,6 +210,35 @@ struct x86_sbm_plant {
 int x86_sbm_test_plant(const struct sbm *sbm, unsigned long addr,
 		       unsigned long pfn, u64 flags, struct x86_sbm_plant *plant);
 void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *plant);
+
+/**
+ * struct x86_sbm_change - an entry that was changed
+ * @entry: The entry.
+ * @old:   What it was.
+ */
+struct x86_sbm_change {
+	u64 *entry;
+	u64 old;
+};
+
+/*
+ * Change the leaf for @addr in the tables of @sbm, in copies of what is shared: @set and
+ * @clear bits, or map the frame @pfn with the rights @set if @clear is ~0. For a look at
+ * the tables only: nothing may be called until x86_sbm_test_restore(). Return: 0, -EINVAL,
+ * or an error of the allocation.
+ */
+int x86_sbm_test_change(const struct sbm *sbm, unsigned long addr, u64 set, u64 clear,
+			unsigned long pfn, struct x86_sbm_change *change);
+void x86_sbm_test_restore(const struct x86_sbm_change *change);
+
+/* Have the instance's own tables for @addr look as if they were shared, or not any more */
+void x86_sbm_test_disown(const struct sbm *sbm, unsigned long addr);
+
+/*
+ * Flip bits of the first half of an entry of a gate's IDT, and return its address. Nothing
+ * may be called on this CPU until they are flipped back. Return 0 if it cannot be done.
+ */
+unsigned long x86_sbm_test_flip_gate(unsigned int cpu, unsigned int vector, u64 bits);
 
 /* Page @i with ITS thunks of a module, or of the image (NULL); NULL if no more */
 void *x86_sbm_test_thunk_page(const struct module *mod, unsigned int i);

@@ -4,6 +4,7 @@
  */
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/err.h>
 #include <linux/export.h>
 #include <linux/limits.h>
 #include <linux/memory.h>
@@ -11,11 +12,13 @@
 #include <linux/mutex.h>
 #include <linux/sbm.h>
 #include <linux/seq_file.h>
+#include <linux/set_memory.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/sync_core.h>
 
 #include <asm/alternative.h>
+#include <asm/desc_defs.h>
 #include <asm/insn.h>
 #include <asm/sbm.h>
 #include <asm/text-patching.h>
@@ -267,6 +270,25 @@ ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
 }
 EXPORT_SYMBOL_GPL(x86_sbm_test_dump);
 
+ssize_t x86_sbm_test_audit(const struct sbm *sbm, char *buf, size_t size)
+{
+	struct seq_file m = {
+		.buf	= buf,
+		.size	= size,
+	};
+	int err;
+
+	err = sbm_audit_write(&m, sbm->instance);
+	if (err)
+		return err;
+	if (seq_has_overflowed(&m))
+		return -ENOSPC;
+	buf[m.count] = '\0';
+
+	return m.count;
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_audit);
+
 int x86_sbm_test_show(const struct sbm *sbm)
 {
 	return sbm_debugfs_show(sbm->instance->id);
@@ -279,6 +301,12 @@ ssize_t x86_sbm_test_dump(const struct sbm *sbm, char *buf, size_t size)
 	return -EOPNOTSUPP;
 }
 EXPORT_SYMBOL_GPL(x86_sbm_test_dump);
+
+ssize_t x86_sbm_test_audit(const struct sbm *sbm, char *buf, size_t size)
+{
+	return -EOPNOTSUPP;
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_audit);
 
 int x86_sbm_test_show(const struct sbm *sbm)
 {
@@ -356,4 +384,69 @@ void x86_sbm_test_unplant(const struct sbm *sbm, const struct x86_sbm_plant *pla
 		sbm_free_page(as->memory, virt_to_page(table));
 	}
 	as->nr_tables = plant->nr_tables;
+}
+
+int x86_sbm_test_change(const struct sbm *sbm, unsigned long addr, u64 set, u64 clear,
+			unsigned long pfn, struct x86_sbm_change *change)
+{
+	struct arch_sbm *as = sbm_arch(sbm);
+	unsigned int shift;
+	u64 *table, *entry;
+
+	if (!as)
+		return -EINVAL;
+
+	/* Where is the leaf? A new one is small. */
+	table = as->top;
+	for (shift = sbm_top_shift(); shift > PAGE_SHIFT; shift -= SBM_TABLE_SHIFT) {
+		u64 val = table[(addr >> shift) % PTRS_PER_PTE];
+
+		if (!(val & _PAGE_PRESENT)) {
+			shift = PAGE_SHIFT;
+			break;
+		}
+		if (val & _PAGE_PSE)
+			break;
+		table = sbm_table_of(val);
+	}
+
+	/* The leaf alone says whether ring 3 may use it */
+	entry = sbm_walk(as, as->top, addr, shift, _PAGE_USER);
+	if (IS_ERR(entry))
+		return PTR_ERR(entry);
+	sbm_tables_changed(as);
+
+	change->entry = entry;
+	change->old = *entry;
+	if (clear != ~0ULL)
+		*entry = (*entry | set) & ~clear;
+	else if (shift == PAGE_SHIFT)
+		*entry = __sme_set(PFN_PHYS(pfn)) | set | _PAGE_PRESENT | _PAGE_ACCESSED;
+	else
+		return -EINVAL;
+
+	return 0;
+}
+
+void x86_sbm_test_restore(const struct x86_sbm_change *change)
+{
+	*change->entry = change->old;
+}
+
+void x86_sbm_test_disown(const struct sbm *sbm, unsigned long addr)
+{
+	*sbm_top_entry(sbm_arch(sbm), addr) ^= SBM_OWN;
+}
+
+unsigned long x86_sbm_test_flip_gate(unsigned int cpu, unsigned int vector, u64 bits)
+{
+	gate_desc *idt = sbm_gate(cpu)->idt;
+	u64 *entry = (u64 *)&idt[vector];
+
+	if (set_memory_rw((unsigned long)idt, 1))
+		return 0;
+	WRITE_ONCE(*entry, *entry ^ bits);
+	set_memory_ro((unsigned long)idt, 1);
+
+	return (unsigned long)entry;
 }

@@ -173,21 +173,45 @@ bool sbm_module_text(const struct arch_sbm *as, unsigned long addr)
 	return false;
 }
 
-/* For the dump: does the instance hold this frame of the module at @addr? */
-bool sbm_module_page(const struct arch_sbm *as, unsigned long addr, unsigned long pfn)
+/* For sbm_module_page() */
+struct sbm_module_where {
+	unsigned long	addr;
+	bool		text;
+};
+
+static int sbm_module_is_there(unsigned long addr, unsigned int nr, bool text, void *data)
 {
+	struct sbm_module_where *where = data;
+
+	if (where->addr < addr || (where->addr - addr) >> PAGE_SHIFT >= nr)
+		return 0;
+	where->text = text;
+
+	return 1;
+}
+
+/*
+ * For those who look at the tables: does the instance hold this frame of the module at
+ * @addr, and is that text? Of a module that is gone, nobody knows what was there.
+ */
+bool sbm_module_page(const struct arch_sbm *as, unsigned long addr, unsigned long pfn,
+		     bool *text)
+{
+	struct sbm_module_where where = { .addr = addr, };
 	bool found = false;
 	struct sbm_module *m;
 	unsigned int i;
 
 	mutex_lock(&sbm_module_lock);
 	list_for_each_entry(m, &sbm_modules, of_all) {
-		if (m->as != as)
+		if (m->as != as || !m->mod ||
+		    !sbm_module_ranges(m->mod, &where, sbm_module_is_there))
 			continue;
 		for (i = 0; i < m->nr && !found; i++)
 			found = page_to_pfn(m->pages[i]) == pfn;
 	}
 	mutex_unlock(&sbm_module_lock);
+	*text = where.text;
 
 	return found;
 }

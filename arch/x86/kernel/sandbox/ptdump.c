@@ -7,12 +7,14 @@
  * whose the frame is. An entry for which the two do not agree is "unexpected".
  *
  * The tables may be in use on another CPU. Entries go from zero to their value,
- * once, or from a shared table to a copy of it; tables are freed with the instance
- * only. Text without probes comes and goes, but not while somebody looks.
+ * once, or from a shared table to a copy of it, and only with the lock that the reader
+ * holds; tables are freed with the instance or when it is reset. Text without probes
+ * comes and goes, but not while somebody looks.
  */
 #include <linux/array_size.h>
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
+#include <linux/container_of.h>
 #include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
@@ -27,6 +29,7 @@
 #include <sbm/debugfs.h>
 #include <sbm/sbm.h>
 #include "gate.h"
+#include "ptdump.h"
 #include "sandbox.h"
 
 enum sbm_region {
@@ -51,29 +54,7 @@ static const char * const sbm_region_names[] = {
 
 static_assert(ARRAY_SIZE(sbm_region_names) == SBM_REGION_OTHER + 1);
 
-enum sbm_what {
-	SBM_WHAT_UNEXPECTED,
-	SBM_WHAT_SHADOW,
-	SBM_WHAT_ZERO,
-	SBM_WHAT_STACK,
-	SBM_WHAT_BUFFER,
-	SBM_WHAT_GATE_IDT,
-	SBM_WHAT_GATE,
-	SBM_WHAT_CEA,
-	SBM_WHAT_TEXT,
-	SBM_WHAT_ENTRY,
-	SBM_WHAT_SWITCH,
-	SBM_WHAT_TRACER,
-	SBM_WHAT_COPY,
-	SBM_WHAT_CONSTANTS,
-	SBM_WHAT_AFTER_INIT,
-	SBM_WHAT_DATA,
-	SBM_WHAT_THUNKS,
-	SBM_WHAT_MODULE,
-	SBM_WHAT_STACK_SHADOW,
-};
-
-static const char * const sbm_what_names[] = {
+const char * const sbm_what_names[SBM_NR_WHATS] = {
 	[SBM_WHAT_UNEXPECTED]	= "unexpected",
 	[SBM_WHAT_SHADOW]	= "per-CPU stand-in",
 	[SBM_WHAT_ZERO]		= "zero page",
@@ -91,44 +72,17 @@ static const char * const sbm_what_names[] = {
 	[SBM_WHAT_AFTER_INIT]	= "ro_after_init",
 	[SBM_WHAT_DATA]		= "kernel data",
 	[SBM_WHAT_THUNKS]	= "thunks",
-	[SBM_WHAT_MODULE]	= "module",
+	/* The rights tell which */
+	[SBM_WHAT_MODULE_TEXT]	= "module",
+	[SBM_WHAT_MODULE_CONSTANTS] = "module",
+	[SBM_WHAT_ZERO_SHADOW]	= "zero page",
 	[SBM_WHAT_STACK_SHADOW]	= "of the stack",
-};
-
-static_assert(ARRAY_SIZE(sbm_what_names) == SBM_WHAT_STACK_SHADOW + 1);
-
-/* Whose a page of the tables is */
-enum sbm_table_owner {
-	SBM_TABLE_INSTANCE,
-	SBM_TABLE_SHARED,
-	SBM_TABLE_KERNEL,
-	SBM_NR_TABLE_OWNERS
-};
-
-/**
- * struct sbm_leaf - a leaf entry, or a run of equal ones
- * @start:  First address.
- * @end:    Address behind.
- * @shift:  Size of one, as a power of two.
- * @rights: What all levels together allow.
- * @what:   What it is for.
- * @nr:	    Number of the buffer or CPU.
- * @buf:    The buffer.
- */
-struct sbm_leaf {
-	unsigned long		start;
-	unsigned long		end;
-	unsigned int		shift;
-	u64			rights;
-	enum sbm_what		what;
-	unsigned int		nr;
-	const struct sbm_buffer	*buf;
 };
 
 /**
  * struct sbm_dump - state of the walk
+ * @look:	The walk.
  * @m:		Where to.
- * @inst:	The instance.
  * @run:	Not yet printed; empty if its ends are equal.
  * @region:	Where the last line was, -1 before the first one.
  * @readable:	Pages that ring 3 can read, ...
@@ -138,8 +92,8 @@ struct sbm_leaf {
  * @tables:	Pages of the tables themselves.
  */
 struct sbm_dump {
+	struct sbm_look			look;
 	struct seq_file			*m;
-	const struct sbm_instance	*inst;
 	struct sbm_leaf			run;
 	int				region;
 	unsigned long			readable;
@@ -174,11 +128,29 @@ static enum sbm_region sbm_region_of(unsigned long addr)
 	return SBM_REGION_OTHER;
 }
 
-static bool sbm_is_own(const struct arch_sbm *as, unsigned long pfn)
+/* The page that the instance itself has at @addr of the window, NULL if none */
+static const struct page *sbm_own_at(const struct arch_sbm *as, unsigned long addr)
 {
 	unsigned int i;
 
-	for (i = 0; i < as->nr_own; i++) {
+	/* The shadow comes first, and the stack last */
+	for (i = 0; i < as->nr_shadow; i++) {
+		if (addr == as->shadow[i])
+			return as->own[i];
+	}
+	if (addr >= as->stack_low && addr < as->stack_high)
+		return as->own[as->nr_own - ((as->stack_high - addr) >> PAGE_SHIFT)];
+
+	return NULL;
+}
+
+/* Is that a page of KASAN's shadow of the stack? They come between these two. */
+static bool sbm_own_shadow(const struct arch_sbm *as, unsigned long pfn)
+{
+	unsigned int end = as->nr_own - ((as->stack_high - as->stack_low) >> PAGE_SHIFT);
+	unsigned int i;
+
+	for (i = as->nr_shadow; i < end; i++) {
 		if (page_to_pfn(as->own[i]) == pfn)
 			return true;
 	}
@@ -186,36 +158,35 @@ static bool sbm_is_own(const struct arch_sbm *as, unsigned long pfn)
 	return false;
 }
 
-static enum sbm_what sbm_what_in_window(struct sbm_dump *d, struct sbm_leaf *leaf,
-					unsigned long pfn)
+static void sbm_classify_window(struct sbm_look *look, struct sbm_leaf *leaf)
 {
-	const struct arch_sbm *as = d->inst->arch;
+	const struct arch_sbm *as = look->inst->arch;
+	const struct page *page = sbm_own_at(as, leaf->start);
 	unsigned long index;
 
-	if (leaf->shift != PAGE_SHIFT)
-		return SBM_WHAT_UNEXPECTED;
-	if (leaf->start >= as->stack_low && leaf->start < as->stack_high)
-		return sbm_is_own(as, pfn) ? SBM_WHAT_STACK : SBM_WHAT_UNEXPECTED;
-	/* The stack comes last of what an instance is created with */
-	if (leaf->start < as->stack_low) {
-		if (sbm_is_own(as, pfn))
-			return SBM_WHAT_SHADOW;
-		if (pfn == page_to_pfn(ZERO_PAGE(0)))
-			return SBM_WHAT_ZERO;
-		return SBM_WHAT_UNEXPECTED;
-	}
-
-	leaf->nr = d->run.nr;
-	leaf->buf = sbm_debugfs_buffer(d->inst, leaf->start, d->run.buf, &leaf->nr);
-	if (leaf->buf) {
+	if (page) {
+		leaf->place = leaf->start < as->stack_low ? SBM_WHAT_SHADOW :
+							    SBM_WHAT_STACK;
+	} else if (leaf->start >= as->zero && leaf->start < as->zero_end) {
+		leaf->place = SBM_WHAT_ZERO;
+		page = ZERO_PAGE(0);
+	} else {
+		leaf->nr = look->nr;
+		leaf->buf = sbm_debugfs_buffer(look->inst, leaf->start, look->buf,
+					       &leaf->nr);
+		if (!leaf->buf) {
+			leaf->nr = 0;
+			return;
+		}
+		look->buf = leaf->buf;
+		look->nr = leaf->nr;
+		leaf->place = SBM_WHAT_BUFFER;
 		index = (leaf->start - (leaf->buf->addr & PAGE_MASK)) >> PAGE_SHIFT;
-		if (page_to_pfn(leaf->buf->pages[index]) == pfn)
-			return SBM_WHAT_BUFFER;
+		page = leaf->buf->pages[index];
 	}
-	leaf->buf = NULL;
-	leaf->nr = 0;
 
-	return SBM_WHAT_UNEXPECTED;
+	if (leaf->shift == PAGE_SHIFT && page_to_pfn(page) == leaf->pfn)
+		leaf->what = leaf->place;
 }
 
 static enum sbm_what sbm_what_in_image(unsigned long addr)
@@ -243,49 +214,71 @@ static enum sbm_what sbm_what_in_modules(const struct arch_sbm *as,
 {
 	unsigned int i;
 	void *page;
+	bool text;
 
 	for (i = 0; (page = its_thunk_page(NULL, i)); i++) {
 		if (addr == (unsigned long)page)
 			return SBM_WHAT_THUNKS;
 	}
+	if (!sbm_module_page(as, addr, pfn, &text))
+		return SBM_WHAT_UNEXPECTED;
 
-	return sbm_module_page(as, addr, pfn) ? SBM_WHAT_MODULE :
-	       SBM_WHAT_UNEXPECTED;
+	return text ? SBM_WHAT_MODULE_TEXT : SBM_WHAT_MODULE_CONSTANTS;
 }
 
-/* What is at @leaf, and is its frame @pfn the right one? */
-static enum sbm_what sbm_what_is(struct sbm_dump *d, struct sbm_leaf *leaf,
-				 unsigned long pfn)
+void sbm_classify(struct sbm_look *look, struct sbm_leaf *leaf)
 {
 	enum sbm_region region = sbm_region_of(leaf->start);
 	unsigned int level;
 	u64 frame;
 
-	if (region == SBM_REGION_WINDOW)
-		return sbm_what_in_window(d, leaf, pfn);
-	/* The kernel's own tables are below */
-	if (region == SBM_REGION_CEA)
-		return SBM_WHAT_CEA;
-	/* Zeroes that all share are no leaves, see sbm_dump_table() */
-	if (region == SBM_REGION_SHADOW && sbm_is_own(d->inst->arch, pfn))
-		return SBM_WHAT_STACK_SHADOW;
-	if (region == SBM_REGION_SHADOW || region == SBM_REGION_OTHER)
-		return SBM_WHAT_UNEXPECTED;
+	leaf->place = SBM_WHAT_UNEXPECTED;
+	leaf->what = SBM_WHAT_UNEXPECTED;
+	leaf->nr = 0;
+	leaf->buf = NULL;
 
-	if (leaf->shift == PAGE_SHIFT && sbm_is_copy(d->inst->arch, leaf->start, pfn))
-		return SBM_WHAT_COPY;
+	switch (region) {
+	case SBM_REGION_WINDOW:
+		sbm_classify_window(look, leaf);
+		return;
+	case SBM_REGION_CEA:
+		/* The kernel's own tables are below */
+		leaf->place = SBM_WHAT_CEA;
+		leaf->what = SBM_WHAT_CEA;
+		return;
+	case SBM_REGION_GATES:
+		leaf->nr = (leaf->start - (unsigned long)sbm_gate(0)) / SBM_GATE_SIZE;
+		leaf->place = leaf->start & (SBM_GATE_SIZE - 1) ? SBM_WHAT_GATE :
+								  SBM_WHAT_GATE_IDT;
+		break;
+	case SBM_REGION_IMAGE:
+		leaf->place = sbm_what_in_image(leaf->start);
+		break;
+	case SBM_REGION_MODULES:
+		leaf->place = sbm_what_in_modules(look->inst->arch, leaf->start,
+						  leaf->pfn);
+		break;
+	case SBM_REGION_SHADOW:
+		/* Zeroes that all share are no leaves, see sbm_look_at_table() */
+		if (sbm_own_shadow(look->inst->arch, leaf->pfn)) {
+			leaf->place = SBM_WHAT_STACK_SHADOW;
+			leaf->what = SBM_WHAT_STACK_SHADOW;
+		}
+		return;
+	case SBM_REGION_OTHER:
+		return;
+	}
+
+	if (leaf->shift == PAGE_SHIFT &&
+	    sbm_is_copy(look->inst->arch, leaf->start, leaf->pfn)) {
+		leaf->place = SBM_WHAT_COPY;
+		leaf->what = SBM_WHAT_COPY;
+		return;
+	}
 
 	frame = sbm_kernel_frame(leaf->start, &level);
-	if ((frame & PTE_PFN_MASK & ~sme_me_mask) >> PAGE_SHIFT != pfn)
-		return SBM_WHAT_UNEXPECTED;
-	if (region == SBM_REGION_IMAGE)
-		return sbm_what_in_image(leaf->start);
-	if (region == SBM_REGION_MODULES)
-		return sbm_what_in_modules(d->inst->arch, leaf->start, pfn);
-
-	leaf->nr = (leaf->start - (unsigned long)sbm_gate(0)) / SBM_GATE_SIZE;
-
-	return leaf->start & (SBM_GATE_SIZE - 1) ? SBM_WHAT_GATE : SBM_WHAT_GATE_IDT;
+	if (frame && (frame & PTE_PFN_MASK & ~sme_me_mask) >> PAGE_SHIFT == leaf->pfn)
+		leaf->what = leaf->place;
 }
 
 static void sbm_dump_run(struct sbm_dump *d)
@@ -317,9 +310,23 @@ static void sbm_dump_run(struct sbm_dump *d)
 	seq_putc(d->m, '\n');
 }
 
-static void sbm_dump_add(struct sbm_dump *d, const struct sbm_leaf *leaf)
+static void sbm_dump_leaf(struct sbm_look *look, const struct sbm_leaf *leaf)
 {
+	struct sbm_dump *d = container_of(look, struct sbm_dump, look);
+	unsigned long nr = (leaf->end - leaf->start) >> PAGE_SHIFT;
 	struct sbm_leaf *run = &d->run;
+
+	if (leaf->what == SBM_WHAT_ZERO_SHADOW) {
+		/* One page, many times: not counted */
+	} else if (!(leaf->rights & _PAGE_USER)) {
+		d->supervisor += nr;
+	} else {
+		d->readable += nr;
+		if (leaf->rights & _PAGE_RW)
+			d->writable += nr;
+		if (!(leaf->rights & _PAGE_NX))
+			d->executable += nr;
+	}
 
 	/* The end of the address space is 0 */
 	if (run->end == leaf->start && run->start != run->end &&
@@ -333,55 +340,19 @@ static void sbm_dump_add(struct sbm_dump *d, const struct sbm_leaf *leaf)
 	*run = *leaf;
 }
 
-/* With KASAN: all of the range is one page of zeroes, which is not worth counting */
-static void sbm_dump_zero_shadow(struct sbm_dump *d, unsigned long start,
-				 unsigned int shift, u64 rights)
-{
-	const struct sbm_leaf leaf = {
-		.start	= start,
-		.end	= start + (1UL << shift),
-		.shift	= PAGE_SHIFT,
-		.rights	= (rights & ~(u64)_PAGE_RW) | _PAGE_NX,
-		.what	= SBM_WHAT_ZERO,
-	};
-
-	sbm_dump_add(d, &leaf);
-}
-
-static void sbm_dump_leaf(struct sbm_dump *d, unsigned long start,
-			  unsigned int shift, u64 rights, u64 entry)
-{
-	unsigned long nr = 1UL << (shift - PAGE_SHIFT);
-	struct sbm_leaf leaf = {
-		.start	= start,
-		.end	= start + (1UL << shift),
-		.shift	= shift,
-		.rights	= rights,
-	};
-	u64 frame = entry & PTE_PFN_MASK & ~sme_me_mask & ~((1ULL << shift) - 1);
-
-	leaf.what = sbm_what_is(d, &leaf, frame >> PAGE_SHIFT);
-
-	if (!(rights & _PAGE_USER)) {
-		d->supervisor += nr;
-	} else {
-		d->readable += nr;
-		if (rights & _PAGE_RW)
-			d->writable += nr;
-		if (!(rights & _PAGE_NX))
-			d->executable += nr;
-	}
-
-	sbm_dump_add(d, &leaf);
-}
-
-static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
-			   unsigned long base, u64 rights,
+static void sbm_dump_table(struct sbm_look *look, u64 *table, u64 entry,
+			   unsigned long addr, unsigned int shift,
 			   enum sbm_table_owner owner)
+{
+	container_of(look, struct sbm_dump, look)->tables[owner]++;
+}
+
+static void sbm_look_at_table(struct sbm_look *look, u64 *table, unsigned int shift,
+			      unsigned long base, u64 rights,
+			      enum sbm_table_owner owner)
 {
 	unsigned int i;
 
-	d->tables[owner]++;
 	cond_resched();
 
 	for (i = 0; i < PTRS_PER_PTE; i++) {
@@ -398,14 +369,35 @@ static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
 		r = rights & entry & (_PAGE_USER | _PAGE_RW);
 		r |= (rights | entry) & _PAGE_NX;
 
+		/* With KASAN: all of the range is one page of zeroes */
 		if (sbm_region_of(addr) == SBM_REGION_SHADOW &&
 		    sbm_is_zero_shadow(entry, shift)) {
-			sbm_dump_zero_shadow(d, addr, shift, r);
+			const struct sbm_leaf leaf = {
+				.start	= addr,
+				.end	= addr + (1UL << shift),
+				.shift	= PAGE_SHIFT,
+				.rights	= (r & ~(u64)_PAGE_RW) | _PAGE_NX,
+				.pfn	= page_to_pfn(ZERO_PAGE(0)),
+				.place	= SBM_WHAT_ZERO_SHADOW,
+				.what	= SBM_WHAT_ZERO_SHADOW,
+			};
+
+			look->leaf(look, &leaf);
 			continue;
 		}
 		if (shift == PAGE_SHIFT || (entry & _PAGE_PSE && shift <= PUD_SHIFT)) {
-			sbm_dump_leaf(d, addr, shift, r | (entry & _PAGE_GLOBAL),
-				      entry);
+			u64 frame = entry & PTE_PFN_MASK & ~sme_me_mask &
+				    ~((1ULL << shift) - 1);
+			struct sbm_leaf leaf = {
+				.start	= addr,
+				.end	= addr + (1UL << shift),
+				.shift	= shift,
+				.rights	= r | (entry & _PAGE_GLOBAL),
+				.pfn	= frame >> PAGE_SHIFT,
+			};
+
+			sbm_classify(look, &leaf);
+			look->leaf(look, &leaf);
 			continue;
 		}
 
@@ -413,21 +405,37 @@ static void sbm_dump_table(struct sbm_dump *d, u64 *table, unsigned int shift,
 			below = SBM_TABLE_SHARED;
 		if (shift == P4D_SHIFT && addr == CPU_ENTRY_AREA_BASE)
 			below = SBM_TABLE_KERNEL;
-		sbm_dump_table(d, sbm_table_of(entry), shift - SBM_TABLE_SHIFT, addr,
-			       r, below);
+		if (look->table)
+			look->table(look, sbm_table_of(entry), entry, addr,
+				    shift - SBM_TABLE_SHIFT, below);
+		sbm_look_at_table(look, sbm_table_of(entry), shift - SBM_TABLE_SHIFT,
+				  addr, r, below);
 	}
+}
+
+void sbm_look_at_tables(struct sbm_look *look)
+{
+	u64 *top = look->inst->arch->top;
+
+	if (look->table)
+		look->table(look, top, 0, 0, sbm_top_shift(), SBM_TABLE_INSTANCE);
+	sbm_look_at_table(look, top, sbm_top_shift(), 0, _PAGE_USER | _PAGE_RW,
+			  SBM_TABLE_INSTANCE);
 }
 
 void arch_sbm_dump_tables(struct seq_file *m, const struct sbm_instance *inst)
 {
 	struct sbm_dump d = {
+		.look	= {
+			.inst	= inst,
+			.leaf	= sbm_dump_leaf,
+			.table	= sbm_dump_table,
+		},
 		.m	= m,
-		.inst	= inst,
 		.region	= -1,
 	};
 
-	sbm_dump_table(&d, inst->arch->top, sbm_top_shift(), 0,
-		       _PAGE_USER | _PAGE_RW, SBM_TABLE_INSTANCE);
+	sbm_look_at_tables(&d.look);
 	sbm_dump_run(&d);
 
 	seq_puts(m, "---[ pages ]---\n");

@@ -148,6 +148,8 @@ extern u64 *sbm_template;
 int sbm_shared_create(void);
 unsigned int sbm_top_shift(void);
 u64 *sbm_table_of(u64 entry);
+u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr, unsigned int shift,
+	      u64 user);
 u64 sbm_kernel_frame(unsigned long addr, unsigned int *level);
 int sbm_map_page(struct arch_sbm *as, unsigned long addr, struct page *page,
 		 u64 flags);
@@ -195,7 +197,7 @@ void sbm_range_global(unsigned long addr, unsigned int nr);
 int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason);
 bool sbm_module_text(const struct arch_sbm *as, unsigned long addr);
 bool sbm_module_page(const struct arch_sbm *as, unsigned long addr,
-		     unsigned long pfn);
+		     unsigned long pfn, bool *text);
 void sbm_modules_put(struct arch_sbm *as);
 unsigned long sbm_modules_count_global(void);
 #else
@@ -212,7 +214,8 @@ static inline bool sbm_module_text(const struct arch_sbm *as, unsigned long addr
 }
 
 static inline bool sbm_module_page(const struct arch_sbm *as,
-				   unsigned long addr, unsigned long pfn)
+				   unsigned long addr, unsigned long pfn,
+				   bool *text)
 {
 	return false;
 }

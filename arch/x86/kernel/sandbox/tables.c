@@ -54,6 +54,7 @@
 #include <asm/set_memory.h>
 #include <asm/tlbflush.h>
 
+#include <sbm/debugfs.h>
 #include <sbm/sbm.h>
 #include "sandbox.h"
 
@@ -113,8 +114,8 @@ static void sbm_split(u64 *small, u64 large)
  * sandbox gets a copy of its own of those on the way, and of what a 2 MiB entry maps.
  * @user is _PAGE_USER or 0 for new tables. An ERR_PTR if there is no page for one.
  */
-static u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr,
-		     unsigned int shift, u64 user)
+u64 *sbm_walk(struct arch_sbm *as, u64 *top, unsigned long addr, unsigned int shift,
+	      u64 user)
 {
 	unsigned int level;
 	u64 *table = top;
@@ -602,18 +603,25 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 	if (!start)
 		return -ENOSPC;
 
-	/*
-	 * What is mapped if this fails half way stays so until the instance is
-	 * destroyed: it is poisoned, and nothing runs in it any more.
-	 */
 	for (i = 0; i < nr; i++) {
 		err = sbm_map_page(as, start + i * PAGE_SIZE, pages[i], flags);
 		if (err)
-			return err;
+			goto out_unmap;
 	}
 	*addr = start;
 
 	return 0;
+
+out_unmap:
+	/* Nothing has run since, so no TLB knows them. The tables stay. */
+	while (i--) {
+		u64 *entry = sbm_walk(as, as->top, start + i * PAGE_SIZE, PAGE_SHIFT, 0);
+
+		if (!IS_ERR(entry))
+			*entry = 0;
+	}
+
+	return err;
 }
 
 /* A zeroed page of the instance at @addr */
@@ -1004,8 +1012,12 @@ bool sbm_is_text(const struct arch_sbm *as, unsigned long addr)
 	       sbm_module_text(as, addr);
 }
 
-int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reason)
+int arch_sbm_admit(struct sbm_instance *inst, unsigned long target,
+		   const char **reason)
 {
+	struct arch_sbm *as = inst->arch;
+	int err;
+
 	if (READ_ONCE(as->module_gone)) {
 		*reason = "a module that was called before is gone";
 		return -EOPNOTSUPP;
@@ -1021,7 +1033,11 @@ int arch_sbm_admit(struct arch_sbm *as, unsigned long target, const char **reaso
 	if (sbm_is_text(as, target))
 		return 0;
 
-	return sbm_module_add(as, target, reason);
+	sbm_debugfs_lock(inst);
+	err = sbm_module_add(as, target, reason);
+	sbm_debugfs_unlock(inst);
+
+	return err;
 }
 
 bool arch_sbm_may_map(unsigned long addr, bool write)
