@@ -403,7 +403,7 @@ static void wrong_pages_are_found(struct kunit *test)
 	plant(s, "user space", SZ_4M, u | nx, MAP_FRAME, slab, "absent");
 	plant(s, "entry text", (unsigned long)__sbm_entry_start, u, MAP_FRAME,
 	      PFN_DOWN(__pa_symbol(__sbm_entry_start)), "absent");
-	if (__start_ro_after_init < __end_ro_after_init)
+	if (&__start_ro_after_init[0] < &__end_ro_after_init[0])
 		plant(s, "ro_after_init", (unsigned long)__start_ro_after_init, u | nx,
 		      MAP_FRAME, PFN_DOWN(__pa_symbol(__start_ro_after_init)), "absent");
 

@@ -119,11 +119,6 @@ static noinline __noclone int traced_leaf(void *data)
 	return *(int *)data + 1000;
 }
 
-static noinline __noclone int calls_traced_leaf(void *data)
-{
-	return traced_leaf(data) + 1;
-}
-
 /* Not a copy of the compiler's */
 static int call_outside(sbm_func func, void *data)
 {
@@ -1060,6 +1055,11 @@ static void forged_detour_leads_to_the_probe(struct kunit *test)
 #endif /* CONFIG_OPTPROBES */
 
 #ifdef CONFIG_FUNCTION_TRACER
+
+static noinline __noclone int calls_traced_leaf(void *data)
+{
+	return traced_leaf(data) + 1;
+}
 
 /* === Tracers === */
 
