@@ -440,7 +440,7 @@ enum sbm_held {
 };
 
 /* Holders of pages besides instances, which are numbered from 0 in an audit */
-#define SBM_HOLDER_SHARED	(1U << 28)
+#define SBM_HOLDER_SHARED	0x10000000U
 #define SBM_HOLDER_KERNEL	(SBM_HOLDER_SHARED + 1)
 
 /**

@@ -336,8 +336,10 @@ static void expect_finding(struct subject *s, const char *name, unsigned long ad
 	if (!finding)
 		return;
 	eol = strchrnul(finding, '\n');
-	KUNIT_EXPECT_EQ_MSG(s->test, 2, sscanf(finding, "  finding: %lx-%lx", &start, &end),
-			    "%s: %.*s", name, (int)(eol - finding), finding);
+	if (sscanf(finding, "  finding: %lx-%lx", &start, &end) != 2) {
+		KUNIT_FAIL(s->test, "%s: %.*s", name, (int)(eol - finding), finding);
+		return;
+	}
 	KUNIT_EXPECT_TRUE_MSG(s->test, addr >= start && addr < end, "%s: %lx in %.*s", name,
 			      addr, (int)(eol - finding), finding);
 	snprintf(want, sizeof(want), ": %s: ", rule);

@@ -9,6 +9,7 @@
 #include <linux/array_size.h>
 #include <linux/atomic.h>
 #include <linux/compiler.h>
+#include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/ftrace.h>
@@ -16,20 +17,18 @@
 #include <linux/jump_label.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
+#include <linux/linkage.h>
 #include <linux/mm.h>
 #include <linux/objtool.h>
+#include <linux/pgtable.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/time64.h>
 
-#include <asm/cpufeature.h>
-#include <asm/ftrace.h>
 #include <asm/ibt.h>
-#include <asm/linkage.h>
 #include <asm/nospec-branch.h>
-#include <asm/pgtable.h>
 #include <asm/sbm.h>
 #include <asm/text-patching.h>
 #include <asm/trapnr.h>
@@ -836,6 +835,7 @@ static noinline __naked int jump_there(void *jump)
 		     "jmp *%rax\n\t"
 		     "int3");
 }
+
 STACK_FRAME_NON_STANDARD(jump_there);
 
 /* Ends the call, on whatever stack */
@@ -845,6 +845,7 @@ static noinline __naked int end_call(void *unused)
 		     "int $" __stringify(RETURN_VECTOR) "\n\t"
 		     ASM_RET);
 }
+
 STACK_FRAME_NON_STANDARD(end_call);
 
 /* The call must end with a failed fetch at @jump->ip, with @jump->sp */
@@ -1071,6 +1072,7 @@ static notrace void trace_hit(unsigned long ip, unsigned long parent_ip,
 	if (ip == READ_ONCE(traced_ip))
 		count_hit();
 }
+
 NOKPROBE_SYMBOL(trace_hit);
 
 static void check_traced(struct kunit *test, int nr, bool all, unsigned long flags)

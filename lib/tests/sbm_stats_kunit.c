@@ -9,6 +9,7 @@
 #include <linux/array_size.h>
 #include <linux/gfp.h>
 #include <linux/kernel.h>
+#include <linux/linkage.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -20,7 +21,6 @@
 #include <linux/time64.h>
 
 #include <asm/asm.h>
-#include <asm/linkage.h>
 #include <asm/nospec-branch.h>
 #include <asm/sbm.h>
 
@@ -94,8 +94,8 @@ static const char *parse_line(struct kunit *test, const char *line, char *name,
 	const char *end = strchr(line, '\n');
 
 	KUNIT_ASSERT_NOT_NULL(test, end);
-	KUNIT_ASSERT_EQ_MSG(test, 2, sscanf(line, "%63s %llu", name, value),
-			    "%.*s", (int)(end - line), line);
+	if (sscanf(line, "%63s %llu", name, value) != 2)
+		KUNIT_FAIL_AND_ABORT(test, "%.*s", (int)(end - line), line);
 
 	return end + 1;
 }

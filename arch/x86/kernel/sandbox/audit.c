@@ -10,6 +10,7 @@
 #include <linux/array_size.h>
 #include <linux/build_bug.h>
 #include <linux/container_of.h>
+#include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/list.h>
 #include <linux/memory_hotplug.h>
@@ -25,7 +26,6 @@
 #include <linux/sprintf.h>
 
 #include <asm/cpu_entry_area.h>
-#include <asm/cpufeature.h>
 #include <asm/desc_defs.h>
 #include <asm/page_types.h>
 #include <asm/sbm.h>

@@ -28,14 +28,13 @@
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/pgtable.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include <asm/ftrace.h>
-#include <asm/pgtable.h>
 #include <asm/sbm.h>
 #include <asm/text-patching.h>
 

@@ -249,6 +249,7 @@ static inline bool sbm_test_loses(unsigned int vector)
 
 	return true;
 }
+
 /* A test wants fewer pages of text to be copied than @max */
 static inline unsigned int sbm_test_max_copies(unsigned int max)
 {

@@ -69,11 +69,10 @@
 static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
 
 /* A byte of shadow for eight of the stack, which need not begin on a page */
-#ifdef CONFIG_KASAN
-#define SBM_MAX_KASAN_PAGES(stack_size)	(((stack_size) >> (PAGE_SHIFT + 3)) + 2)
-#else
-#define SBM_MAX_KASAN_PAGES(stack_size)	0
-#endif
+static unsigned int sbm_max_kasan_pages(size_t stack_size)
+{
+	return IS_ENABLED(CONFIG_KASAN) ? (stack_size >> (PAGE_SHIFT + 3)) + 2 : 0;
+}
 
 /* Top-level table that new instances start from */
 u64 *sbm_template;
@@ -769,7 +768,7 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 				 struct sbm_memory *memory)
 {
 	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW +
-			       SBM_MAX_KASAN_PAGES(stack_size);
+			       sbm_max_kasan_pages(stack_size);
 	struct arch_sbm *as;
 	struct page *page;
 	int err = -ENOMEM;
