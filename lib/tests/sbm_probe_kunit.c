@@ -769,7 +769,7 @@ static void copies_are_dumped(struct kunit *test)
 	};
 	char *buf = kvmalloc(DUMP_SIZE, GFP_KERNEL);
 	struct spinner s;
-	char line[64];
+	char line[96];
 	ssize_t len;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
