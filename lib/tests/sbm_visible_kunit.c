@@ -372,8 +372,9 @@ static void sample(struct perf_event *event, struct perf_sample_data *data,
 		s->user++;
 		return;
 	}
-	/* What hands over the interrupt that has ended a stay */
-	if (!is_in(regs->ip, "idt_do_interrupt_irqoff"))
+	/* What hands over the interrupt that has ended a stay; 7.3 has the other name */
+	if (!is_in(regs->ip, "idt_do_interrupt_irqoff") &&
+	    !is_in(regs->ip, "idt_entry_from_kvm"))
 		return;
 	if (s->time != s->inst->time.total || s->vector < FIRST_EXTERNAL_VECTOR ||
 	    !is_in(s->ip, "visible_spin"))
