@@ -280,8 +280,12 @@ static void look_at(struct kunit *test, int cpu, bool inside,
 	if (spin_start(test, &spin, cpu, inside)) {
 		KUNIT_EXPECT_EQ(test, register_trace_console(probe_console, watch), 0);
 		pr_info("sbm-test: expect-begin\n");
-		for (i = 0; i < (inside ? MAX_LOOKS : 3) && !watch->marks; i++)
+		for (i = 0; i < (inside ? MAX_LOOKS : 3) && !watch->marks; i++) {
+			/* A thread may print the dump before on that CPU */
+			if (i)
+				schedule_timeout_uninterruptible(HZ / 5);
 			dump(test, cpu);
+		}
 		/* The next one by another CPU is not for us */
 		WRITE_ONCE(watch->cpu, -1);
 		pr_info("sbm-test: expect-end\n");
