@@ -378,7 +378,7 @@ static void sample(struct perf_event *event, struct perf_sample_data *data,
 	}
 	/* What hands over the interrupt that has ended a stay; 7.3 has the other name */
 	if (!is_in(regs->ip, "idt_do_interrupt_irqoff") &&
-	    !is_in(regs->ip, "idt_entry_from_kvm"))
+	    !is_in(regs->ip, "asm_fred_entry_from_kvm"))
 		return;
 	if (s->time != s->inst->time.total || s->vector < FIRST_EXTERNAL_VECTOR ||
 	    !is_in(s->ip, "visible_spin"))
