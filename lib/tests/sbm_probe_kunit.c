@@ -1107,6 +1107,45 @@ static void check_traced(struct kunit *test, int nr, bool all, unsigned long fla
 	}
 }
 
+static noinline __noclone int trap_behind_tracer(void *data)
+{
+	int value = traced_leaf(data);
+
+	asm volatile("hlt");
+
+	return value;
+}
+
+/* The fetch of a tracer is a page fault, but not the one that ends the call */
+static void stop_says_nothing_of_a_tracer(struct kunit *test)
+{
+	struct ftrace_ops ops = { .func = trace_hit, };
+	const struct sbm_fault *fault;
+	struct sbm sbm;
+	int value = 40;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	traced_ip = ftrace_location((unsigned long)traced_leaf);
+	KUNIT_ASSERT_EQ(test, ftrace_set_filter_ip(&ops, traced_ip, 0, 0), 0);
+	KUNIT_EXPECT_EQ(test, register_ftrace_function(&ops), 0);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			sbm_exec(&sbm, trap_behind_tracer,
+				 SBM_COPY_IN(&sbm, &value, sizeof(value))));
+	KUNIT_EXPECT_GT(test, x86_sbm_test_skipped(&sbm), 0);
+	fault = sbm_fault(&sbm);
+	KUNIT_EXPECT_NOT_NULL(test, fault);
+	if (fault) {
+		KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_PROTECTION);
+		KUNIT_EXPECT_EQ(test, fault->vector, X86_TRAP_GP);
+		KUNIT_EXPECT_EQ(test, fault->access, SBM_ACCESS_NONE);
+		KUNIT_EXPECT_EQ(test, fault->address, 0);
+	}
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_EQ(test, unregister_ftrace_function(&ops), 0);
+	ftrace_free_filter(&ops);
+}
+
 /* By a trampoline of its own, or (two tracers) by what all have in common */
 static void tracer_is_skipped(struct kunit *test)
 {
@@ -1159,6 +1198,11 @@ static void tracer_is_skipped(struct kunit *test)
 	kunit_skip(test, "no function tracer");
 }
 
+static void stop_says_nothing_of_a_tracer(struct kunit *test)
+{
+	kunit_skip(test, "no function tracer");
+}
+
 static void tracer_comes_and_goes_during_a_call(struct kunit *test)
 {
 	kunit_skip(test, "no function tracer");
@@ -1206,6 +1250,7 @@ static struct kunit_case sbm_probe_cases[] = {
 	KUNIT_CASE(forged_tracer_is_a_return),
 	KUNIT_CASE(forged_detour_leads_to_the_probe),
 	KUNIT_CASE(tracer_is_skipped),
+	KUNIT_CASE(stop_says_nothing_of_a_tracer),
 	KUNIT_CASE(tracer_comes_and_goes_during_a_call),
 	{}
 };

@@ -932,6 +932,9 @@ static int sbm_run_target(struct sbm_instance *inst, const struct sbm_call_desc 
 
 		inst->fault.vector = vector;
 		inst->fault.error_code = regs->orig_ax;
+		/* What a page fault has left there after which the target went on */
+		inst->fault.address = 0;
+		inst->fault.access = SBM_ACCESS_NONE;
 		inst->fault.ip = regs->ip;
 		inst->fault.sp = regs->sp;
 
