@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/// Look at the result of sbm_call() and sbm_exec() before anything else: it is an
+/// error if the target was stopped or could not run, and output buffers hold
+/// nothing then.
+///
+//# A result that only sbm_error() or sbm_fault() stands for counts as looked at. Output that is
+//# used through another name is not found.
+//# A static SBM_DEFINE_CALL() wants a semicolon at its end: coccinelle skips the
+//# function behind it otherwise.
+//
+// Confidence: Moderate
+// URL: https://coccinelle.gitlabpages.inria.fr/website
+// Options: --no-includes --include-headers
+
+virtual context
+virtual org
+virtual report
+
+@ignored@
+position p;
+@@
+
+(
+* sbm_call@p(...);
+|
+* sbm_exec@p(...);
+|
+* (void)sbm_call@p(...);
+|
+* (void)sbm_exec@p(...);
+)
+
+// On no path
+
+@unread forall@
+local idexpression err;
+expression s;
+position p;
+@@
+
+(
+* err = sbm_call@p(s, ...);
+|
+* err = sbm_exec@p(s, ...);
+)
+  ... when != err
+      when != sbm_error(s)
+      when != sbm_fault(s)
+
+@overwritten exists@
+local idexpression err;
+expression s, E;
+position p, p2;
+@@
+
+(
+* err = sbm_call@p(s, ...);
+|
+* err = sbm_exec@p(s, ...);
+)
+  ... when != err
+      when != sbm_error(s)
+      when != sbm_fault(s)
+(
+  err = <+...err...+>;
+|
+* err@p2 = E;
+)
+
+// Looked at and used in one expression
+
+@result@
+local idexpression err;
+@@
+
+  err = \(sbm_call\|sbm_exec\)(...)
+
+@guarded@
+local idexpression result.err;
+idexpression v;
+expression E, E1;
+position ok;
+@@
+
+(
+  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) && <+...v@ok...+>
+|
+  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) || <+...v@ok...+>
+|
+  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) ? E1 : <+...v@ok...+>
+|
+  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) ? <+...v@ok...+> : E1
+)
+
+// The caller's name of an output buffer, before the error is looked at
+
+@value exists@
+expression s, size, E;
+local idexpression err;
+idexpression v;
+identifier fld;
+position p, p2 != guarded.ok;
+@@
+
+  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size), ...)
+  ... when != \(err\|&err\)
+      when != sbm_error(s)
+      when != v = E
+(
+* v@p2.fld
+|
+* v@p2
+)
+
+@value_made exists@
+expression s, size, E;
+local idexpression err;
+idexpression v;
+identifier fld;
+idexpression inside;
+position p, p2 != guarded.ok;
+@@
+
+  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size)
+  ... when != v = E
+  err = sbm_call@p(s, ..., inside, ...)
+  ... when != \(err\|&err\)
+      when != sbm_error(s)
+      when != v = E
+(
+* v@p2.fld
+|
+* v@p2
+)
+
+@pointer exists@
+expression s, size, E, b;
+local idexpression err;
+identifier fld;
+identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
+		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
+position p, p2 != guarded.ok;
+@@
+
+  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size), ...)
+  ... when != \(err\|&err\)
+      when != sbm_error(s)
+      when != b = E
+(
+* b@p2->fld
+|
+* *b@p2
+|
+* b@p2[...]
+|
+* f(..., b@p2, ...)
+)
+
+@pointer_made exists@
+expression s, size, E, b;
+local idexpression err;
+identifier fld;
+idexpression inside;
+identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
+		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
+position p, p2 != guarded.ok;
+@@
+
+  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size)
+  ... when != b = E
+  err = sbm_call@p(s, ..., inside, ...)
+  ... when != \(err\|&err\)
+      when != sbm_error(s)
+      when != b = E
+(
+* b@p2->fld
+|
+* *b@p2
+|
+* b@p2[...]
+|
+* f(..., b@p2, ...)
+)
+
+@script:python depends on report@
+p << ignored.p;
+@@
+
+coccilib.report.print_report(p[0], "the result of a sandbox is ignored")
+
+@script:python depends on org@
+p << ignored.p;
+@@
+
+coccilib.org.print_todo(p[0], "the result of a sandbox is ignored")
+
+@script:python depends on report@
+p << unread.p;
+@@
+
+coccilib.report.print_report(p[0], "the result of a sandbox is never looked at")
+
+@script:python depends on org@
+p << unread.p;
+@@
+
+coccilib.org.print_todo(p[0], "the result of a sandbox is never looked at")
+
+@script:python depends on report@
+p << overwritten.p;
+p2 << overwritten.p2;
+err << overwritten.err;
+@@
+
+msg = "'%s' is written again before the result of the call on line %s is looked at" % (err, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << overwritten.p;
+p2 << overwritten.p2;
+err << overwritten.err;
+@@
+
+msg = "'%s' is written again before the result is looked at" % (err)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
+
+@script:python depends on report@
+p << value.p;
+p2 << value.p2;
+v << value.v;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << value.p;
+p2 << value.p2;
+v << value.v;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (v)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
+
+@script:python depends on report@
+p << value_made.p;
+p2 << value_made.p2;
+v << value_made.v;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << value_made.p;
+p2 << value_made.p2;
+v << value_made.v;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (v)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
+
+@script:python depends on report@
+p << pointer.p;
+p2 << pointer.p2;
+b << pointer.b;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << pointer.p;
+p2 << pointer.p2;
+b << pointer.b;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (b)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
+
+@script:python depends on report@
+p << pointer_made.p;
+p2 << pointer_made.p2;
+b << pointer_made.b;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << pointer_made.p;
+p2 << pointer_made.p2;
+b << pointer_made.b;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (b)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
