@@ -252,6 +252,7 @@ int sbm_reset(struct sbm *sbm)
 	inst->poison = err;
 	sbm->error = err;
 	WRITE_ONCE(inst->cancel, false);
+	trace_sbm_reset(inst->id);
 	sbm_release(inst);
 
 	return err;
@@ -384,7 +385,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		inst->poison = err;
 		sbm->error = err;
 		trace_sbm_fault(inst->id, &inst->fault);
-		trace_sbm_exit(inst->id, err);
+		trace_sbm_exit(inst->id, err, inst->time.call);
 		sbm_report(inst);
 		return err;
 	}
@@ -392,7 +393,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		ret = desc->thunk(desc->args);
 
 	sbm_buffers_copy_out(inst);
-	trace_sbm_exit(inst->id, ret);
+	trace_sbm_exit(inst->id, ret, inst->time.call);
 
 	return ret;
 }

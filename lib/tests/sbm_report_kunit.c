@@ -937,6 +937,7 @@ static void report_spoiled_stack(struct kunit *test)
  * @vector: As the last sbm_event told.
  * @cause:  As sbm_fault told.
  * @result: As the last sbm_exit told.
+ * @time:   As the last sbm_exit told.
  */
 struct seen {
 	char		order[64];
@@ -947,6 +948,7 @@ struct seen {
 	unsigned int	vector;
 	enum sbm_cause	cause;
 	int		result;
+	u64		time;
 };
 
 static struct task_struct *seen_task;
@@ -999,12 +1001,19 @@ static void probe_fault(void *data, u64 id, const struct sbm_fault *fault)
 		seen->cause = fault->cause;
 }
 
-static void probe_exit(void *data, u64 id, int result)
+static void probe_exit(void *data, u64 id, int result, u64 time)
 {
 	struct seen *seen = data;
 
-	if (seen_note(seen, id, 'x'))
-		seen->result = result;
+	if (!seen_note(seen, id, 'x'))
+		return;
+	seen->result = result;
+	seen->time = time;
+}
+
+static void probe_reset(void *data, u64 id)
+{
+	seen_note(data, id, 'r');
 }
 
 static void probe_destroy(void *data, u64 id)
@@ -1020,6 +1029,7 @@ static void probe_all(struct kunit *test, struct seen *seen, bool on)
 		KUNIT_EXPECT_EQ(test, register_trace_sbm_event(probe_event, seen), 0);
 		KUNIT_EXPECT_EQ(test, register_trace_sbm_fault(probe_fault, seen), 0);
 		KUNIT_EXPECT_EQ(test, register_trace_sbm_exit(probe_exit, seen), 0);
+		KUNIT_EXPECT_EQ(test, register_trace_sbm_reset(probe_reset, seen), 0);
 		KUNIT_EXPECT_EQ(test, register_trace_sbm_destroy(probe_destroy, seen), 0);
 		return;
 	}
@@ -1029,6 +1039,7 @@ static void probe_all(struct kunit *test, struct seen *seen, bool on)
 	unregister_trace_sbm_event(probe_event, seen);
 	unregister_trace_sbm_fault(probe_fault, seen);
 	unregister_trace_sbm_exit(probe_exit, seen);
+	unregister_trace_sbm_reset(probe_reset, seen);
 	unregister_trace_sbm_destroy(probe_destroy, seen);
 	tracepoint_synchronize_unregister();
 }
@@ -1054,13 +1065,17 @@ static void report_trace_points(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen->result, -EFAULT);
 	KUNIT_EXPECT_EQ(test, seen->vector, 14);
 	KUNIT_EXPECT_EQ(test, seen->cause, SBM_CAUSE_PAGE_FAULT);
-	if (sbm_fault(&sbm))
+	KUNIT_EXPECT_GT(test, seen->time, 0);
+	if (sbm_fault(&sbm)) {
 		KUNIT_EXPECT_EQ(test, seen->caller, sbm_fault(&sbm)->caller);
+		KUNIT_EXPECT_EQ(test, seen->time, sbm_fault(&sbm)->time);
+	}
 	KUNIT_EXPECT_EQ(test, seen->id, sbm.instance->id);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
 	sbm_destroy(&sbm);
 
 	probe_all(test, seen, false);
-	KUNIT_EXPECT_STREQ(test, seen->order, "ievxevfxd");
+	KUNIT_EXPECT_STREQ(test, seen->order, "ievxevfxrd");
 
 	/* And none when nobody listens */
 	len = seen->len;

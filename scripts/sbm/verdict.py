@@ -23,7 +23,8 @@ import tempfile
 STAMP = re.compile(r'^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?')
 RESULT = re.compile(r'^( *)(ok|not ok) (\d+)(?: -)?(?: (.*))?$')
 TROUBLE = re.compile(r'BUG:|WARNING:|Oops|Call Trace|general protection|'
-                     r'sbm-test: (customer \w+: failed|kmemleak: something is lost)')
+                     r'sbm-test: (customer \w+: failed|trace points: failed|'
+                     r'kmemleak: something is lost)')
 KTAP = re.compile(r'^ *(KTAP version \d|1\.\.\d|ok \d|not ok \d|#|kunit executor:)')
 PANIC = re.compile(r'Kernel panic - not syncing|sbm-test: stopped after')
 

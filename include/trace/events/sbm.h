@@ -12,9 +12,51 @@
 #include <linux/sbm.h>
 #include <linux/tracepoint.h>
 
-TRACE_DEFINE_ENUM(SBM_ISOLATION_NONE);
-TRACE_DEFINE_ENUM(SBM_ISOLATION_WEAK);
-TRACE_DEFINE_ENUM(SBM_ISOLATION_STRONG);
+#define SBM_TRACE_ISOLATIONS				\
+	EM(SBM_ISOLATION_NONE,		"none")		\
+	EM(SBM_ISOLATION_WEAK,		"weak")		\
+	EMe(SBM_ISOLATION_STRONG,	"strong")
+
+/* The words of the file "stats" in debugfs. Scripts use them: they stay. */
+#define SBM_TRACE_CAUSES				\
+	EM(SBM_CAUSE_NONE,		"none")		\
+	EM(SBM_CAUSE_PAGE_FAULT,	"page_fault")	\
+	EM(SBM_CAUSE_PROTECTION,	"protection")	\
+	EM(SBM_CAUSE_ILLEGAL_INSN,	"illegal_insn")	\
+	EM(SBM_CAUSE_ARITHMETIC,	"arithmetic")	\
+	EM(SBM_CAUSE_DEBUG,		"debug")	\
+	EM(SBM_CAUSE_FPU,		"fpu")		\
+	EM(SBM_CAUSE_SYSCALL,		"syscall")	\
+	EM(SBM_CAUSE_SEGMENT,		"segment")	\
+	EM(SBM_CAUSE_PROBE,		"probe")	\
+	EM(SBM_CAUSE_MACHINE_CHECK,	"machine_check") \
+	EM(SBM_CAUSE_SIGNAL,		"signal")	\
+	EM(SBM_CAUSE_CANCEL,		"cancel")	\
+	EM(SBM_CAUSE_TIME,		"time")		\
+	EM(SBM_CAUSE_TRACED,		"traced")	\
+	EM(SBM_CAUSE_OTHER,		"other")	\
+	EMe(SBM_CAUSE_INTERNAL,		"internal")
+
+#define SBM_TRACE_ACCESSES				\
+	EM(SBM_ACCESS_NONE,		"none")		\
+	EM(SBM_ACCESS_READ,		"read")		\
+	EM(SBM_ACCESS_WRITE,		"write")	\
+	EMe(SBM_ACCESS_EXEC,		"exec")
+
+/* First tell those that read a trace the values of the enums, then have the words */
+#undef EM
+#undef EMe
+#define EM(value, word)		TRACE_DEFINE_ENUM(value);
+#define EMe(value, word)	TRACE_DEFINE_ENUM(value);
+
+SBM_TRACE_ISOLATIONS
+SBM_TRACE_CAUSES
+SBM_TRACE_ACCESSES
+
+#undef EM
+#undef EMe
+#define EM(value, word)		{ value, word },
+#define EMe(value, word)	{ value, word }
 
 /* An instance was set up */
 TRACE_EVENT(sbm_init,
@@ -34,10 +76,7 @@ TRACE_EVENT(sbm_init,
 	),
 
 	TP_printk("id=%llu isolation=%s", __entry->id,
-		  __print_symbolic(__entry->isolation,
-				   { SBM_ISOLATION_NONE,	"none" },
-				   { SBM_ISOLATION_WEAK,	"weak" },
-				   { SBM_ISOLATION_STRONG,	"strong" }))
+		  __print_symbolic(__entry->isolation, SBM_TRACE_ISOLATIONS))
 );
 
 /* A target is about to be called */
@@ -99,6 +138,7 @@ TRACE_EVENT(sbm_fault,
 		__field(unsigned long,	error_code)
 		__field(unsigned int,	vector)
 		__field(unsigned int,	cause)
+		__field(unsigned int,	access)
 	),
 
 	TP_fast_assign(
@@ -108,35 +148,44 @@ TRACE_EVENT(sbm_fault,
 		__entry->error_code	= fault->error_code;
 		__entry->vector		= fault->vector;
 		__entry->cause		= fault->cause;
+		__entry->access		= fault->access;
 	),
 
-	TP_printk("id=%llu cause=%u vector=%u error_code=%lx address=%lx ip=%pS",
-		  __entry->id, __entry->cause, __entry->vector,
-		  __entry->error_code, __entry->address, __entry->ip)
+	TP_printk("id=%llu cause=%s vector=%u error_code=%lx access=%s address=%lx ip=%pS",
+		  __entry->id,
+		  __print_symbolic(__entry->cause, SBM_TRACE_CAUSES),
+		  __entry->vector, __entry->error_code,
+		  __print_symbolic(__entry->access, SBM_TRACE_ACCESSES),
+		  __entry->address, __entry->ip)
 );
 
-/* A call is over; result: what the target has returned, or why it was stopped */
+/*
+ * A call is over; result: what the target has returned, or why it was stopped; time:
+ * nanoseconds that it has spent inside
+ */
 TRACE_EVENT(sbm_exit,
 
-	TP_PROTO(u64 id, int result),
+	TP_PROTO(u64 id, int result, u64 time),
 
-	TP_ARGS(id, result),
+	TP_ARGS(id, result, time),
 
 	TP_STRUCT__entry(
 		__field(u64,	id)
+		__field(u64,	time)
 		__field(int,	result)
 	),
 
 	TP_fast_assign(
 		__entry->id	= id;
+		__entry->time	= time;
 		__entry->result	= result;
 	),
 
-	TP_printk("id=%llu result=%d", __entry->id, __entry->result)
+	TP_printk("id=%llu result=%d time_ns=%llu", __entry->id, __entry->result,
+		  __entry->time)
 );
 
-/* An instance goes */
-TRACE_EVENT(sbm_destroy,
+DECLARE_EVENT_CLASS(sbm_instance,
 
 	TP_PROTO(u64 id),
 
@@ -152,6 +201,12 @@ TRACE_EVENT(sbm_destroy,
 
 	TP_printk("id=%llu", __entry->id)
 );
+
+/* An instance is as good as new: one of a pool has another user from here on */
+DEFINE_EVENT(sbm_instance, sbm_reset, TP_PROTO(u64 id), TP_ARGS(id));
+
+/* An instance goes */
+DEFINE_EVENT(sbm_instance, sbm_destroy, TP_PROTO(u64 id), TP_ARGS(id));
 
 #endif /* _TRACE_SBM_H */
 
