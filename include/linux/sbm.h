@@ -65,6 +65,8 @@ enum sbm_isolation {
  * @SBM_CAUSE_TIME:	     Its time was used up.
  * @SBM_CAUSE_TRACED:	     The processor traces the calling task in user mode (Intel
  *			     PT), and would trace the target for the same reader.
+ * @SBM_CAUSE_DEVICE:	     The device that it shares buffers with has tried to access
+ *			     something else.
  * @SBM_CAUSE_OTHER:	     Another exception, see the vector.
  * @SBM_CAUSE_INTERNAL:	     The sandbox cannot go on for a reason that is not the
  *			     target's doing. The kernel log tells more.
@@ -86,6 +88,7 @@ enum sbm_cause {
 	SBM_CAUSE_CANCEL,
 	SBM_CAUSE_TIME,
 	SBM_CAUSE_TRACED,
+	SBM_CAUSE_DEVICE,
 	SBM_CAUSE_OTHER,
 	SBM_CAUSE_INTERNAL,
 	SBM_NR_CAUSES
@@ -110,8 +113,8 @@ enum sbm_access {
  * @cause:	Why the target was stopped.
  * @access:	How @address was accessed, for %SBM_CAUSE_PAGE_FAULT.
  * @vector:	Number of the exception, as the architecture counts them. Not
- *		meaningful for %SBM_CAUSE_SIGNAL, %SBM_CAUSE_CANCEL, %SBM_CAUSE_TIME
- *		and %SBM_CAUSE_TRACED.
+ *		meaningful for %SBM_CAUSE_SIGNAL, %SBM_CAUSE_CANCEL, %SBM_CAUSE_TIME,
+ *		%SBM_CAUSE_TRACED and %SBM_CAUSE_DEVICE.
  * @error_code:	The exception's error code, 0 if it has none.
  * @address:	The address that was touched, for %SBM_CAUSE_PAGE_FAULT; else 0.
  * @ip:		Where the target was: the faulting instruction, or the one after
@@ -258,6 +261,7 @@ typedef int (*sbm_func)(void *data);
 #define __SBM_BUF_WRITE		0x0004	/* The target may write */
 #define __SBM_BUF_MAP		0x0008	/* The caller's own pages, no copy */
 #define __SBM_BUF_END		0x0010	/* Align the end with the guard page */
+#define __SBM_BUF_DMA		0x0020	/* For a device, there is no caller's buffer */
 
 /**
  * struct sbm_call_desc - a call as sbm_call() hands it over

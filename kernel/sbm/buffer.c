@@ -3,7 +3,8 @@
  * Sandbox mode (SBM): buffers of an instance.
  *
  * A buffer is a number of whole pages. Those of an SBM_COPY macro belong to the
- * instance, those of an SBM_MAP macro are the caller's. The target sees them at
+ * instance, those of an SBM_MAP macro are the caller's, those that a device shares
+ * belong to the instance, and no caller has them. The target sees them at
  * an address of their own, between guard pages: in the sandbox's window with
  * strong isolation, in the kernel's vmalloc range with weak isolation. Without
  * isolation the target gets the caller's own address.
@@ -153,21 +154,14 @@ static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 	kvfree(buf);
 }
 
-int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
-		   unsigned int flags, const char *name, unsigned long *addr)
+static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
+					  unsigned long kaddr, size_t size,
+					  unsigned int flags, const char *name)
 {
 	struct sbm_buffer *buf;
 	unsigned int offset = 0;
 	unsigned int nr;
 	int err;
-
-	if ((!kaddr && size) || size > SBM_MAX_BUFFER_SIZE || kaddr + size < kaddr)
-		return -EINVAL;
-
-	if (inst->isolation == SBM_ISOLATION_NONE) {
-		*addr = kaddr;
-		return 0;
-	}
 
 	if (size && (flags & __SBM_BUF_MAP))
 		offset = offset_in_page(kaddr);
@@ -178,7 +172,7 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	sbm_count(SBM_COUNT_ALLOC);
 	buf = kvzalloc(struct_size(buf, pages, nr), GFP_KERNEL_ACCOUNT);
 	if (!buf)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 
 	buf->flags = flags;
 	buf->kaddr = kaddr;
@@ -205,13 +199,41 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 	if (err)
 		goto out_free;
 
-	*addr = buf->addr;
-
-	return 0;
+	return buf;
 
 out_free:
 	sbm_buffer_free(inst, buf);
-	return err;
+	return ERR_PTR(err);
+}
+
+int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
+		   unsigned int flags, const char *name, unsigned long *addr)
+{
+	struct sbm_buffer *buf;
+
+	if ((!kaddr && size) || size > SBM_MAX_BUFFER_SIZE || kaddr + size < kaddr)
+		return -EINVAL;
+
+	if (inst->isolation == SBM_ISOLATION_NONE) {
+		*addr = kaddr;
+		return 0;
+	}
+
+	buf = sbm_buffer_make(inst, kaddr, size, flags, name);
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	*addr = buf->addr;
+
+	return 0;
+}
+
+struct sbm_buffer *sbm_buffer_add_own(struct sbm_instance *inst, size_t size,
+				      unsigned int flags, const char *name)
+{
+	if (!size || size > SBM_MAX_BUFFER_SIZE)
+		return ERR_PTR(-EINVAL);
+
+	return sbm_buffer_make(inst, 0, size, flags, name);
 }
 
 void sbm_buffers_copy_out(struct sbm_instance *inst)

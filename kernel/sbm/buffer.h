@@ -7,6 +7,7 @@
 
 #include <linux/types.h>
 
+struct sbm_buffer;
 struct sbm_instance;
 
 /*
@@ -16,6 +17,13 @@ struct sbm_instance;
  */
 int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 		   unsigned int flags, const char *name, unsigned long *addr);
+
+/*
+ * Give @inst a buffer of zeroes that belongs to no caller. It has pages with any
+ * isolation. Return: the buffer, or ERR_PTR of -EINVAL, -ENOMEM or -ENOSPC.
+ */
+struct sbm_buffer *sbm_buffer_add_own(struct sbm_instance *inst, size_t size,
+				      unsigned int flags, const char *name);
 
 /* Copy all output buffers to their callers */
 void sbm_buffers_copy_out(struct sbm_instance *inst);

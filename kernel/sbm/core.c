@@ -24,6 +24,7 @@
 
 #include "buffer.h"
 #include "debugfs.h"
+#include "dma.h"
 #include "sbm.h"
 
 /* What the command line allows */
@@ -166,17 +167,13 @@ int sbm_init(struct sbm *sbm)
 }
 EXPORT_SYMBOL_GPL(sbm_init);
 
-/*
- * Become the one thread that uses the instance. The pair of these two orders
- * the uses of an instance that is handed from thread to thread. A full barrier, for
- * sbm_cancel_call().
- */
-static bool sbm_acquire(struct sbm_instance *inst)
+/* A full barrier, for sbm_cancel_call() */
+bool sbm_acquire(struct sbm_instance *inst)
 {
 	return !cmpxchg(&inst->owner, NULL, current);
 }
 
-static void sbm_release(struct sbm_instance *inst)
+void sbm_release(struct sbm_instance *inst)
 {
 	/* Pairs with sbm_acquire() */
 	smp_store_release(&inst->owner, NULL);
@@ -210,6 +207,8 @@ void sbm_destroy(struct sbm *sbm)
 
 	trace_sbm_destroy(inst->id);
 	sbm_debugfs_remove(inst);
+	/* The device first: it writes to pages that go back */
+	sbm_dma_end(inst);
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_destroy(inst->arch);
@@ -232,6 +231,7 @@ int sbm_reset(struct sbm *sbm)
 	if (!sbm_acquire(inst))
 		return -EBUSY;
 
+	sbm_dma_end(inst);
 	sbm_debugfs_lock(inst);
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
@@ -252,6 +252,7 @@ int sbm_reset(struct sbm *sbm)
 	inst->poison = err;
 	sbm->error = err;
 	WRITE_ONCE(inst->cancel, false);
+	WRITE_ONCE(inst->dma_fault, false);
 	trace_sbm_reset(inst->id);
 	sbm_release(inst);
 
@@ -384,6 +385,8 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		inst->stopped = true;
 		inst->poison = err;
 		sbm->error = err;
+		/* What the target has told the device must not happen any more */
+		sbm_dma_stopped(inst);
 		trace_sbm_fault(inst->id, &inst->fault);
 		trace_sbm_exit(inst->id, err, inst->time.call);
 		sbm_report(inst);

@@ -41,6 +41,25 @@ static atomic_long_t sbm_nr_pages;
 /* Pages that all instances together may hold. Set once memory is known. */
 unsigned long sbm_max_pages __read_mostly = ULONG_MAX;
 
+int sbm_charge_pages(struct sbm_memory *memory, unsigned long nr)
+{
+	if (nr > memory->max_pages - memory->nr_pages)
+		return -ENOSPC;
+	if (atomic_long_add_return(nr, &sbm_nr_pages) > READ_ONCE(sbm_max_pages)) {
+		atomic_long_sub(nr, &sbm_nr_pages);
+		return -ENOMEM;
+	}
+	memory->nr_pages += nr;
+
+	return 0;
+}
+
+void sbm_uncharge_pages(struct sbm_memory *memory, unsigned long nr)
+{
+	memory->nr_pages -= nr;
+	atomic_long_sub(nr, &sbm_nr_pages);
+}
+
 struct page *sbm_alloc_page(struct sbm_memory *memory)
 {
 	struct page *page;
@@ -150,6 +169,9 @@ int sbm_must_stop(struct sbm_instance *inst)
 		cause = SBM_CAUSE_SIGNAL;
 	} else if (unlikely(READ_ONCE(inst->cancel))) {
 		cause = SBM_CAUSE_CANCEL;
+	} else if (unlikely(READ_ONCE(inst->dma_fault))) {
+		cause = SBM_CAUSE_DEVICE;
+		err = -EFAULT;
 	} else if (unlikely(!sbm_time_left(&inst->time))) {
 		cause = SBM_CAUSE_TIME;
 		err = -ETIME;
@@ -161,11 +183,11 @@ int sbm_must_stop(struct sbm_instance *inst)
 	return err;
 }
 
-void sbm_cancel_call(struct sbm_instance *inst)
+/* The flag that makes sbm_must_stop() say so is set */
+static void sbm_kick(struct sbm_instance *inst)
 {
 	struct task_struct *owner;
 
-	WRITE_ONCE(inst->cancel, true);
 	/*
 	 * Pairs with the barrier in sbm_acquire(): either the owner finds the flag
 	 * before its next stay, or it is found here.
@@ -177,6 +199,18 @@ void sbm_cancel_call(struct sbm_instance *inst)
 	if (owner)
 		kick_process(owner);
 	rcu_read_unlock();
+}
+
+void sbm_cancel_call(struct sbm_instance *inst)
+{
+	WRITE_ONCE(inst->cancel, true);
+	sbm_kick(inst);
+}
+
+void sbm_poison_by_device(struct sbm_instance *inst)
+{
+	WRITE_ONCE(inst->dma_fault, true);
+	sbm_kick(inst);
 }
 
 /* === Settings === */

@@ -55,6 +55,7 @@ static const char * const sbm_cause_names[] = {
 	[SBM_CAUSE_CANCEL]		= "cancellation",
 	[SBM_CAUSE_TIME]		= "the limit of its time",
 	[SBM_CAUSE_TRACED]		= "processor trace",
+	[SBM_CAUSE_DEVICE]		= "its device",
 	[SBM_CAUSE_OTHER]		= "exception",
 	[SBM_CAUSE_INTERNAL]		= "internal error",
 };
@@ -76,6 +77,8 @@ EXPORT_SYMBOL_GPL(sbm_cause_name);
 
 const char *sbm_buffer_kind(const struct sbm_buffer *buf)
 {
+	if (buf->flags & __SBM_BUF_DMA)
+		return "DMA";
 	if (buf->flags & __SBM_BUF_MAP)
 		return buf->flags & __SBM_BUF_WRITE ? "MAP_WRITABLE" :
 						      "MAP_READONLY";

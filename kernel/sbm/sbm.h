@@ -22,6 +22,7 @@
 struct arch_sbm;
 struct dentry;
 struct page;
+struct sbm_dma;
 struct seq_file;
 struct task_struct;
 
@@ -118,6 +119,8 @@ struct sbm_time {
  * @target:	The function that is being called, for the report.
  * @freezable:	The caller's task may be frozen during a call.
  * @cancel:	Nothing shall run in it until it is reset. Anybody may set it.
+ * @dma_fault:	Its device has broken the rules. Anybody may set it.
+ * @dma:	Its device, or NULL.
  * @memory:	Pages that it holds.
  * @time:	Time that it has used.
  * @nr_skipped:	How often a target has met a tracer or a probe, and passed it.
@@ -138,6 +141,8 @@ struct sbm_instance {
 	unsigned long		target;
 	bool			freezable;
 	bool			cancel;
+	bool			dma_fault;
+	struct sbm_dma		*dma;
 	struct sbm_memory	memory;
 	struct sbm_time		time;
 	u64			nr_skipped;
@@ -164,6 +169,10 @@ static inline void sbm_count_skipped(struct sbm_instance *inst)
  */
 struct page *sbm_alloc_page(struct sbm_memory *memory);
 void sbm_free_page(struct sbm_memory *memory, struct page *page);
+
+/* Pages that come from elsewhere. Return: 0, or -ENOSPC or -ENOMEM as above. */
+int sbm_charge_pages(struct sbm_memory *memory, unsigned long nr);
+void sbm_uncharge_pages(struct sbm_memory *memory, unsigned long nr);
 
 /* Of all instances. Back to its old value once an instance is destroyed. */
 long sbm_pages_in_use(void);
@@ -207,6 +216,16 @@ static inline bool sbm_must_freeze(const struct sbm_instance *inst)
 }
 
 void sbm_cancel_call(struct sbm_instance *inst);
+
+/* From any context but NMIs: its device has done what it must not */
+void sbm_poison_by_device(struct sbm_instance *inst);
+
+/*
+ * Become the one thread that uses the instance; false if another one is. The pair
+ * orders the uses of an instance that is handed from thread to thread.
+ */
+bool sbm_acquire(struct sbm_instance *inst);
+void sbm_release(struct sbm_instance *inst);
 
 /* report.c: say in the log why @inst was stopped, with -EFAULT as sysctl.c wants it */
 void sbm_report(const struct sbm_instance *inst);

@@ -36,6 +36,7 @@ static const char * const sbm_stop_names[] = {
 	[SBM_CAUSE_CANCEL]		= "cancel",
 	[SBM_CAUSE_TIME]		= "time",
 	[SBM_CAUSE_TRACED]		= "traced",
+	[SBM_CAUSE_DEVICE]		= "device",
 	[SBM_CAUSE_OTHER]		= "other",
 	[SBM_CAUSE_INTERNAL]		= "internal",
 };

@@ -34,6 +34,7 @@
 	EM(SBM_CAUSE_CANCEL,		"cancel")	\
 	EM(SBM_CAUSE_TIME,		"time")		\
 	EM(SBM_CAUSE_TRACED,		"traced")	\
+	EM(SBM_CAUSE_DEVICE,		"device")	\
 	EM(SBM_CAUSE_OTHER,		"other")	\
 	EMe(SBM_CAUSE_INTERNAL,		"internal")
 
@@ -183,6 +184,32 @@ TRACE_EVENT(sbm_exit,
 
 	TP_printk("id=%llu result=%d time_ns=%llu", __entry->id, __entry->result,
 		  __entry->time)
+);
+
+/* The IOMMU has refused an access of the device that an instance has */
+TRACE_EVENT(sbm_dma_fault,
+
+	TP_PROTO(u64 id, const char *device, u64 address, bool write),
+
+	TP_ARGS(id, device, address, write),
+
+	TP_STRUCT__entry(
+		__field(u64,		id)
+		__field(u64,		address)
+		__array(char,		device, 32)
+		__field(bool,		write)
+	),
+
+	TP_fast_assign(
+		__entry->id		= id;
+		__entry->address	= address;
+		strscpy(__entry->device, device, sizeof(__entry->device));
+		__entry->write		= write;
+	),
+
+	TP_printk("id=%llu device=%s address=%llx access=%s", __entry->id,
+		  __entry->device, __entry->address,
+		  __entry->write ? "write" : "read")
 );
 
 DECLARE_EVENT_CLASS(sbm_instance,
