@@ -1,0 +1,818 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM): a driver whose commands are parsed in a sandbox that shares
+ * buffers with the device, and a test of what keeps both to these buffers.
+ *
+ * The device is "edu" of QEMU, which has a page of memory of its own and copies between
+ * that and the machine's memory, a tenth of a second after it is told to. The parser
+ * trusts the command that it is given: whoever sends it chooses the address. The driver
+ * programs that address. Isolation is what stops it, and this is tested in a machine
+ * whose device and whose parser are hostile.
+ *
+ * The test runs when a device is found. What it expects depends on the isolation: with
+ * none, the damage is done, and that is tested as well.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/err.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/iopoll.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/sbm.h>
+#include <linux/sbm_dma.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/types.h>
+
+#define EDU_VENDOR		0x1234
+#define EDU_DEVICE		0x11e8
+
+/* Registers */
+#define EDU_DMA_SOURCE		0x80
+#define EDU_DMA_TARGET		0x88
+#define EDU_DMA_COUNT		0x90
+#define EDU_DMA_COMMAND		0x98
+#define EDU_DMA_RUN		0x1
+#define EDU_DMA_TO_MEMORY	0x2
+
+/* The device's own memory, as its registers have it. A byte more, and QEMU gives up. */
+#define EDU_MEMORY		0x40000
+#define EDU_MEMORY_SIZE		4095
+
+#define EDU_DMA_BITS		28
+
+/* The device takes 100 ms; an emulator may take its time */
+#define EDU_PATIENCE_US		(30 * USEC_PER_SEC)
+
+#define EDU_SIZE		(2 * PAGE_SIZE)
+#define EDU_CANARIES		256
+
+/* A command, from somebody who is not trusted */
+struct edu_command {
+	__le64	offset;		/* In the buffer */
+	__le32	device;		/* In the device's memory */
+	__le32	count;
+	__le32	to_memory;
+};
+
+/* What the parser makes of it */
+struct edu_request {
+	u64	address;
+	u32	device;
+	u32	count;
+	u32	to_memory;
+};
+
+/* A page that driver and target share */
+struct edu_slot {
+	struct edu_command	command;
+	struct edu_request	request;
+};
+
+/**
+ * struct edu - a device
+ * @pdev:   The device.
+ * @regs:   Its registers.
+ * @sbm:    Where commands are parsed.
+ * @dma:    What the device shares with the parser.
+ * @to:	    A buffer that the device reads.
+ * @from:   A buffer that the device writes.
+ * @slot:   Commands and what they mean, a page of its own.
+ * @target: @slot, as the target sees it.
+ * @stops:  How often the device was told to stop.
+ * @bad:    Things that are not as expected.
+ * @name:   The isolation that was reached.
+ */
+struct edu {
+	struct pci_dev		*pdev;
+	void __iomem		*regs;
+	struct sbm		sbm;
+	struct sbm_dma		*dma;
+	struct sbm_dma_buffer	*to;
+	struct sbm_dma_buffer	*from;
+	struct edu_slot		*slot;
+	struct edu_slot		*target;
+	unsigned int		stops;
+	unsigned int		bad;
+	const char		*name;
+};
+
+static bool edu_bench;
+module_param_named(bench, edu_bench, bool, 0444);
+MODULE_PARM_DESC(bench, "Compare mapping for each transfer with copying");
+
+/* === The target === */
+
+/*
+ * Turn a command into what the device has to do. The mistake is that nobody looks
+ * whether the offset lies in the buffer.
+ */
+static SBM_DEFINE_FUNC(edu_parse, struct edu_slot *, slot, u64, buffer)
+{
+	const struct edu_command *cmd = &slot->command;
+	struct edu_request *req = &slot->request;
+
+	if (!cmd->count)
+		return -EINVAL;
+
+	req->address = buffer + le64_to_cpu(cmd->offset);
+	req->device = le32_to_cpu(cmd->device);
+	req->count = le32_to_cpu(cmd->count);
+	req->to_memory = le32_to_cpu(cmd->to_memory);
+
+	return 0;
+}
+
+/* Something worse: the parser does not come back */
+static SBM_DEFINE_FUNC(edu_crash, struct edu_slot *, slot)
+{
+	WRITE_ONCE(*(u8 *)(-PAGE_SIZE + 8), 1);
+
+	return slot->request.count;
+}
+
+/* === The driver === */
+
+static int edu_wait(struct edu *edu)
+{
+	u32 command;
+
+	return readl_poll_timeout(edu->regs + EDU_DMA_COMMAND, command,
+				  !(command & EDU_DMA_RUN), 2000, EDU_PATIENCE_US);
+}
+
+/* A transfer that has begun cannot be stopped: all that helps is in the IOMMU */
+static void edu_stop(struct device *dev, void *data)
+{
+	struct edu *edu = data;
+
+	edu->stops++;
+}
+
+/*
+ * The address is as the parser has it. What the kernel has to check itself is what the
+ * device does with its own memory: that has nothing to do with DMA.
+ */
+static int edu_start(struct edu *edu, const struct edu_request *req)
+{
+	u64 device;
+
+	if (req->device >= EDU_MEMORY_SIZE || !req->count ||
+	    req->count > EDU_MEMORY_SIZE - req->device)
+		return -EINVAL;
+
+	device = EDU_MEMORY + req->device;
+	writeq(req->to_memory ? device : req->address, edu->regs + EDU_DMA_SOURCE);
+	writeq(req->to_memory ? req->address : device, edu->regs + EDU_DMA_TARGET);
+	writeq(req->count, edu->regs + EDU_DMA_COUNT);
+	writel(EDU_DMA_RUN | (req->to_memory ? EDU_DMA_TO_MEMORY : 0),
+	       edu->regs + EDU_DMA_COMMAND);
+
+	return 0;
+}
+
+/* Have the command parsed, and begin what it says */
+static int edu_command(struct edu *edu, struct sbm_dma_buffer *buf, u64 offset, u32 count,
+		       bool to_memory)
+{
+	struct edu_request req;
+	int err;
+
+	edu->slot->command = (struct edu_command) {
+		.offset		= cpu_to_le64(offset),
+		.count		= cpu_to_le32(count),
+		.to_memory	= cpu_to_le32(to_memory),
+	};
+	err = sbm_call(&edu->sbm, edu_parse, edu->target, sbm_dma_addr(buf));
+	if (err)
+		return err;
+
+	/* Once, and then it is checked */
+	memcpy(&req, &edu->slot->request, sizeof(req));
+
+	return edu_start(edu, &req);
+}
+
+static int edu_transfer(struct edu *edu, struct sbm_dma_buffer *buf, u64 offset, u32 count,
+			bool to_memory)
+{
+	int err = edu_command(edu, buf, offset, count, to_memory);
+
+	return err ?: edu_wait(edu);
+}
+
+static void edu_close(struct edu *edu)
+{
+	sbm_dma_detach(edu->dma);
+	sbm_destroy(&edu->sbm);
+	edu->dma = NULL;
+}
+
+static int edu_open(struct edu *edu, unsigned int flags, enum sbm_dma_isolation min)
+{
+	const struct sbm_dma_attr attr = {
+		.min_isolation	= min,
+		.flags		= flags,
+		.stop		= edu_stop,
+		.data		= edu,
+	};
+	const struct sbm_attr sbm_attr = { .min_isolation = SBM_ISOLATION_STRONG, };
+	int err;
+
+	edu->stops = 0;
+	err = sbm_init_attr(&edu->sbm, &sbm_attr);
+	if (err)
+		return err;
+
+	edu->dma = sbm_dma_attach(&edu->sbm, &edu->pdev->dev, &attr);
+	if (IS_ERR(edu->dma)) {
+		err = PTR_ERR(edu->dma);
+		goto out_close;
+	}
+	edu->to = sbm_dma_alloc(edu->dma, EDU_SIZE, DMA_TO_DEVICE, 0, "to");
+	edu->from = sbm_dma_alloc(edu->dma, EDU_SIZE, DMA_FROM_DEVICE, 0, "from");
+	if (IS_ERR(edu->to) || IS_ERR(edu->from)) {
+		err = -ENOMEM;
+		goto out_close;
+	}
+	edu->target = SBM_MAP_WRITABLE(&edu->sbm, edu->slot, sizeof(*edu->slot));
+	err = sbm_error(&edu->sbm);
+	if (err)
+		goto out_close;
+
+	err = sbm_dma_map(edu->to) ?: sbm_dma_map(edu->from);
+	if (err)
+		goto out_close;
+	pci_set_master(edu->pdev);
+
+	return 0;
+
+out_close:
+	edu_close(edu);
+	return err;
+}
+
+/* === The test === */
+
+#define expect(edu, cond)						\
+	__expect(edu, cond, #cond, __func__, __LINE__)
+
+static bool __expect(struct edu *edu, bool cond, const char *what, const char *func, int line)
+{
+	if (!cond) {
+		pr_err("%s: FAILED in %s line %d: %s\n", edu->name, func, line, what);
+		edu->bad++;
+	}
+
+	return cond;
+}
+
+static bool edu_is(struct edu *edu, enum sbm_dma_isolation isolation)
+{
+	return sbm_dma_isolation(edu->dma) == isolation;
+}
+
+/* A page of the kernel's, where a device without an IOMMU reaches it */
+static u8 *edu_victim(struct edu *edu, u8 pattern)
+{
+	u8 *page = (u8 *)__get_free_page(GFP_KERNEL | GFP_DMA);
+
+	if (page)
+		memset(page, pattern, PAGE_SIZE);
+	expect(edu, page);
+
+	return page;
+}
+
+/* Fill a buffer that the device reads with @pattern, and have it read that */
+static void edu_fill_device(struct edu *edu, u8 pattern)
+{
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+
+	if (!expect(edu, page))
+		return;
+
+	memset(page, pattern, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->to, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_sync_for_device(edu->to));
+	expect(edu, !edu_transfer(edu, edu->to, 0, EDU_MEMORY_SIZE, false));
+	kfree(page);
+}
+
+/* Does the device have a byte of @pattern? It is asked to write all that it has */
+static bool edu_device_has(struct edu *edu, u8 pattern)
+{
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+	bool has;
+
+	if (!expect(edu, page))
+		return true;
+
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->from);
+	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	has = memchr(page, pattern, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_map(edu->from));
+	kfree(page);
+
+	return has;
+}
+
+/*
+ * After an access that an IOMMU has refused. If its driver says so, the instance is
+ * poisoned, and the device is stopped; else a target runs on. Begin again.
+ */
+static int edu_after_fault(struct edu *edu, unsigned int flags, bool must_fault)
+{
+	struct sbm_dma_stats stats;
+	unsigned int i, stops;
+	int err;
+
+	/* It comes through an interrupt, and a thread */
+	for (i = 0; i < 50; i++) {
+		sbm_dma_get_stats(edu->dma, &stats);
+		if (stats.faults || !must_fault)
+			break;
+		msleep(20);
+	}
+	if (!stats.faults)
+		return 0;
+
+	err = sbm_call(&edu->sbm, edu_parse, edu->target, 0);
+	expect(edu, err == -EFAULT);
+	expect(edu, sbm_fault(&edu->sbm) && sbm_fault(&edu->sbm)->cause == SBM_CAUSE_DEVICE);
+	sbm_dma_stop(edu->dma);
+	stops = edu->stops;
+	expect(edu, stops == 1);
+	expect(edu, sbm_dma_map(edu->from) == -ENODEV);
+	edu_close(edu);
+	pr_info("%s: fault attributed\n", edu->name);
+
+	return edu_open(edu, flags, SBM_DMA_NONE);
+}
+
+/* What it is for */
+static void edu_in_bounds(struct edu *edu)
+{
+	u8 *out = kmalloc(EDU_SIZE, GFP_KERNEL), *in = kzalloc(EDU_SIZE, GFP_KERNEL);
+	unsigned int i;
+
+	if (!expect(edu, out && in))
+		goto out;
+
+	for (i = 0; i < EDU_SIZE; i++)
+		out[i] = i * 11 + i / 256;
+	expect(edu, !sbm_dma_write(edu->to, 0, out, EDU_SIZE));
+	expect(edu, !sbm_dma_sync_for_device(edu->to));
+	/* Across a page, and to and from different places */
+	expect(edu, !edu_transfer(edu, edu->to, 1000, EDU_MEMORY_SIZE, false));
+	expect(edu, !edu_transfer(edu, edu->from, 3000, EDU_MEMORY_SIZE, true));
+	/* No result while the device can change it */
+	if (!edu_is(edu, SBM_DMA_NONE))
+		expect(edu, sbm_dma_read(edu->from, 0, in, EDU_SIZE) == -EBUSY);
+	sbm_dma_unmap(edu->from);
+	expect(edu, !sbm_dma_read(edu->from, 0, in, EDU_SIZE));
+	expect(edu, !memcmp(in + 3000, out + 1000, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(in, 0, 3000));
+	expect(edu, !memchr_inv(in + 3000 + EDU_MEMORY_SIZE, 0, EDU_SIZE - 3000 - EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->from));
+	expect(edu, !edu->stops);
+	pr_info("%s: in bounds: done\n", edu->name);
+out:
+	kfree(in);
+	kfree(out);
+}
+
+/* The command names memory of the kernel, to be written */
+static int edu_write_out(struct edu *edu, unsigned int flags, bool must_fault)
+{
+	u8 *victim = edu_victim(edu, 0x11);
+	bool changed;
+	int err;
+
+	if (!victim)
+		return -ENOMEM;
+
+	edu_fill_device(edu, 0x77);
+	expect(edu, !edu_transfer(edu, edu->from, virt_to_phys(victim) - sbm_dma_addr(edu->from),
+				  100, true));
+	changed = memchr_inv(victim, 0x11, PAGE_SIZE);
+	expect(edu, changed == edu_is(edu, SBM_DMA_NONE));
+	pr_info("%s: write out of bounds: memory %s\n", edu->name,
+		changed ? "changed" : "unchanged");
+	err = edu_after_fault(edu, flags, must_fault && !changed);
+	free_page((unsigned long)victim);
+
+	return err;
+}
+
+/* The command names memory of the kernel, to be read */
+static int edu_read_out(struct edu *edu, unsigned int flags, bool must_fault)
+{
+	u8 *victim = edu_victim(edu, 0x99);
+	bool read;
+	int err;
+
+	if (!victim)
+		return -ENOMEM;
+
+	edu_fill_device(edu, 0x22);
+	expect(edu, !edu_transfer(edu, edu->to, virt_to_phys(victim) - sbm_dma_addr(edu->to), 100,
+				  false));
+	err = edu_after_fault(edu, flags, must_fault && !edu_is(edu, SBM_DMA_NONE));
+	if (!err) {
+		read = edu_device_has(edu, 0x99);
+		expect(edu, read == edu_is(edu, SBM_DMA_NONE));
+		pr_info("%s: read out of bounds: memory %s\n", edu->name,
+			read ? "read" : "not read");
+	}
+	free_page((unsigned long)victim);
+
+	return err;
+}
+
+/* In bounds, but the other way round than the buffer is for */
+static int edu_wrong_direction(struct edu *edu, unsigned int flags, bool must_fault)
+{
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+	int err = -ENOMEM;
+
+	if (!expect(edu, page))
+		return err;
+
+	/* It writes to what it is to read */
+	edu_fill_device(edu, 0x33);
+	memset(page, 0x44, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->to, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_sync_for_device(edu->to));
+	expect(edu, !edu_transfer(edu, edu->to, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, !sbm_dma_read(edu->to, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(page, 0x44, EDU_MEMORY_SIZE));
+	err = edu_after_fault(edu, flags, must_fault);
+	if (err)
+		goto out;
+
+	/* It reads what it is to write */
+	edu_fill_device(edu, 0x33);
+	sbm_dma_unmap(edu->from);
+	memset(page, 0x55, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->from));
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, false));
+	err = edu_after_fault(edu, flags, must_fault);
+	if (err)
+		goto out;
+	if (!edu_is(edu, SBM_DMA_NONE))
+		expect(edu, !edu_device_has(edu, 0x55));
+	pr_info("%s: wrong direction: done\n", edu->name);
+out:
+	kfree(page);
+	return err;
+}
+
+/*
+ * The device has used a buffer, so that the IOMMU's TLB has it, and uses it again when it
+ * has it no more.
+ */
+static int edu_stale(struct edu *edu, unsigned int flags, bool must_fault)
+{
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+	struct edu_request req = { .count = EDU_MEMORY_SIZE, .to_memory = 1, };
+	int err = -ENOMEM;
+
+	if (!expect(edu, page))
+		return err;
+
+	edu_fill_device(edu, 0x66);
+	req.address = sbm_dma_addr(edu->from);
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->from);
+	memset(page, 0x10, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !edu_start(edu, &req));
+	expect(edu, !edu_wait(edu));
+	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(page, 0x10, EDU_MEMORY_SIZE));
+	err = edu_after_fault(edu, flags, must_fault);
+	if (!err) {
+		if (sbm_dma_addr(edu->from) == DMA_MAPPING_ERROR)
+			expect(edu, !sbm_dma_map(edu->from));
+		pr_info("%s: after unmapping: done\n", edu->name);
+	}
+	kfree(page);
+
+	return err;
+}
+
+/*
+ * A transfer is under way when the target is stopped. The device ignores that it may not
+ * be bus master any more: it is switched on again.
+ */
+static int edu_in_flight(struct edu *edu, unsigned int flags)
+{
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+	u16 command;
+
+	if (!expect(edu, page))
+		return -ENOMEM;
+
+	edu_fill_device(edu, 0x88);
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->from);
+	memset(page, 0x20, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->from));
+
+	expect(edu, !edu_command(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, sbm_call(&edu->sbm, edu_crash, edu->target) == -EFAULT);
+	expect(edu, readl(edu->regs + EDU_DMA_COMMAND) & EDU_DMA_RUN);
+	expect(edu, edu->stops == 1);
+	pci_read_config_word(edu->pdev, PCI_COMMAND, &command);
+	expect(edu, !(command & PCI_COMMAND_MASTER));
+	expect(edu, sbm_dma_addr(edu->from) == DMA_MAPPING_ERROR);
+
+	pci_set_master(edu->pdev);
+	expect(edu, !edu_wait(edu));
+	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(page, 0x20, EDU_MEMORY_SIZE));
+	pci_clear_master(edu->pdev);
+	pr_info("%s: in flight when the target was stopped: done\n", edu->name);
+	kfree(page);
+	edu_close(edu);
+
+	return edu_open(edu, flags, SBM_DMA_NONE);
+}
+
+/*
+ * A transfer is under way when all goes. Whoever gets the pages next must not see
+ * anything of it. Without an IOMMU, bus mastering is all that there is.
+ */
+static int edu_freed(struct edu *edu, unsigned int flags)
+{
+	unsigned long *canaries = kcalloc(EDU_CANARIES, sizeof(*canaries), GFP_KERNEL);
+	bool none = edu_is(edu, SBM_DMA_NONE);
+	unsigned int i;
+
+	if (!expect(edu, canaries))
+		return -ENOMEM;
+
+	edu_fill_device(edu, 0xab);
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, !edu_command(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	sbm_destroy(&edu->sbm);
+	expect(edu, edu->stops == 1);
+	for (i = 0; i < EDU_CANARIES; i++) {
+		canaries[i] = __get_free_page(GFP_KERNEL);
+		if (canaries[i])
+			memset((void *)canaries[i], 0x5a, PAGE_SIZE);
+	}
+	expect(edu, readl(edu->regs + EDU_DMA_COMMAND) & EDU_DMA_RUN);
+	if (!none)
+		pci_set_master(edu->pdev);
+	expect(edu, !edu_wait(edu));
+	pci_clear_master(edu->pdev);
+	for (i = 0; i < EDU_CANARIES; i++) {
+		if (!canaries[i])
+			continue;
+		expect(edu, !memchr_inv((void *)canaries[i], 0x5a, PAGE_SIZE));
+		free_page(canaries[i]);
+	}
+	kfree(canaries);
+	pr_info("%s: freed pages: done\n", edu->name);
+	edu_close(edu);
+
+	return edu_open(edu, flags, SBM_DMA_NONE);
+}
+
+/* A buffer that stays mapped, with copies: what was taken does not change */
+static void edu_pool(struct edu *edu)
+{
+	struct sbm_dma_buffer *buf;
+	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
+
+	if (!expect(edu, page))
+		return;
+
+	buf = sbm_dma_alloc(edu->dma, EDU_MEMORY_SIZE, DMA_BIDIRECTIONAL, SBM_DMA_COPY, "pool");
+	if (!expect(edu, !IS_ERR(buf)) || !expect(edu, !sbm_dma_map(buf)))
+		goto out;
+
+	memset(page, 0x61, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(buf, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_sync_for_device(buf));
+	expect(edu, !edu_transfer(edu, buf, 0, EDU_MEMORY_SIZE, false));
+	memset(page, 0x62, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(buf, 0, page, EDU_MEMORY_SIZE));
+	/* The device has written, and nobody has asked for it yet */
+	expect(edu, !edu_transfer(edu, buf, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, !sbm_dma_read(buf, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(page, 0x62, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_sync_for_cpu(buf));
+	expect(edu, !sbm_dma_read(buf, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !memchr_inv(page, 0x61, EDU_MEMORY_SIZE));
+	sbm_dma_unmap(buf);
+	pr_info("%s: pool: done\n", edu->name);
+out:
+	kfree(page);
+}
+
+static void edu_many_maps(struct edu *edu)
+{
+	struct sbm_dma_stats before, after;
+	unsigned int i;
+
+	sbm_dma_unmap(edu->from);
+	sbm_dma_get_stats(edu->dma, &before);
+	for (i = 0; i < 1000; i++) {
+		if (!expect(edu, !sbm_dma_map(edu->from)))
+			break;
+		if (i % 200 == 0)
+			expect(edu, !edu_transfer(edu, edu->from, i, 500, true));
+		sbm_dma_unmap(edu->from);
+	}
+	sbm_dma_get_stats(edu->dma, &after);
+	expect(edu, after.maps - before.maps == 1000);
+	expect(edu, after.unmaps - before.unmaps == 1000);
+	expect(edu, after.flushes - before.flushes == (edu_is(edu, SBM_DMA_NONE) ? 0 : 1000));
+	expect(edu, after.pages == before.pages);
+	expect(edu, !sbm_dma_map(edu->from));
+	pr_info("%s: a thousand maps: %llu flushes\n", edu->name, after.flushes - before.flushes);
+}
+
+/* Nanoseconds for each of a hundred times, @copy or not */
+static u64 edu_bench_one(struct edu *edu, size_t size, bool copy)
+{
+	struct sbm_dma_buffer *buf;
+	unsigned int i;
+	u64 begin;
+
+	buf = sbm_dma_alloc(edu->dma, size, DMA_BIDIRECTIONAL, copy ? SBM_DMA_COPY : 0, NULL);
+	if (!expect(edu, !IS_ERR(buf)))
+		return 0;
+	if (copy)
+		expect(edu, !sbm_dma_map(buf));
+	begin = ktime_get_ns();
+	for (i = 0; i < 100; i++) {
+		if (copy) {
+			sbm_dma_sync_for_device(buf);
+			sbm_dma_sync_for_cpu(buf);
+		} else {
+			if (sbm_dma_map(buf))
+				return 0;
+			sbm_dma_unmap(buf);
+		}
+	}
+	begin = div_u64(ktime_get_ns() - begin, 100);
+	sbm_dma_unmap(buf);
+
+	return begin;
+}
+
+static void edu_compare(struct edu *edu)
+{
+	size_t size;
+
+	for (size = SZ_4K; size <= SZ_1M; size *= 4)
+		pr_info("%s: bench: %zu bytes: mapped each time %llu ns and a flush, copied twice %llu ns\n",
+			edu->name, size, edu_bench_one(edu, size, false),
+			edu_bench_one(edu, size, true));
+}
+
+static void edu_test(struct edu *edu, unsigned int flags)
+{
+	static const char * const names[] = { "none", "shared", "private" };
+	bool fault;
+	int err;
+
+	edu->name = flags ? "exclusive" : "plain";
+	err = edu_open(edu, flags, SBM_DMA_NONE);
+	if (!expect(edu, !err)) {
+		pr_err("%s: error %d\n", edu->name, err);
+		return;
+	}
+
+	edu->name = names[sbm_dma_isolation(edu->dma)];
+	pr_info("%s: DMA isolation%s%s\n", edu->name, sbm_dma_reason(edu->dma) ? ": " : "",
+		sbm_dma_reason(edu->dma) ?: "");
+	/* Only the domain that is the instance's own is watched: give it time */
+	fault = edu_is(edu, SBM_DMA_PRIVATE);
+
+	edu_in_bounds(edu);
+	if (edu_write_out(edu, flags, fault) || edu_read_out(edu, flags, fault) ||
+	    (!edu_is(edu, SBM_DMA_NONE) && edu_wrong_direction(edu, flags, fault)) ||
+	    edu_stale(edu, flags, fault) || edu_in_flight(edu, flags) ||
+	    edu_freed(edu, flags)) {
+		expect(edu, !"opening it again");
+		return;
+	}
+	edu_pool(edu);
+	edu_many_maps(edu);
+	if (edu_bench)
+		edu_compare(edu);
+	edu_close(edu);
+}
+
+/* What is demanded and not to be had is refused, and what a guest may be is told apart */
+static void edu_demands(struct edu *edu)
+{
+	enum sbm_dma_isolation exclusive, plain, min;
+	int err;
+
+	edu->name = "demands";
+	if (!expect(edu, !edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE)))
+		return;
+	exclusive = sbm_dma_isolation(edu->dma);
+	edu_close(edu);
+	if (!expect(edu, !edu_open(edu, 0, SBM_DMA_NONE)))
+		return;
+	plain = sbm_dma_isolation(edu->dma);
+	edu_close(edu);
+	expect(edu, plain < SBM_DMA_PRIVATE);
+
+	for (min = SBM_DMA_NONE; min <= SBM_DMA_PRIVATE; min++) {
+		err = edu_open(edu, SBM_DMA_EXCLUSIVE, min);
+		expect(edu, err == (min <= exclusive ? 0 : -EOPNOTSUPP));
+		if (!err)
+			edu_close(edu);
+		err = edu_open(edu, 0, min);
+		expect(edu, err == (min <= plain ? 0 : -EOPNOTSUPP));
+		if (!err)
+			edu_close(edu);
+	}
+
+	/* As if it were plugged in from outside */
+	edu->pdev->untrusted = 1;
+	err = edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE);
+	expect(edu, err == (exclusive > SBM_DMA_NONE ? 0 : -EOPNOTSUPP));
+	if (!err)
+		edu_close(edu);
+	edu->pdev->untrusted = 0;
+
+	pr_info("demands: done\n");
+}
+
+static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct edu *edu;
+	int err;
+
+	edu = devm_kzalloc(&pdev->dev, sizeof(*edu), GFP_KERNEL);
+	if (!edu)
+		return -ENOMEM;
+	edu->pdev = pdev;
+
+	err = pcim_enable_device(pdev);
+	if (err)
+		return err;
+	edu->regs = pcim_iomap(pdev, 0, 0);
+	if (!edu->regs)
+		return -ENOMEM;
+	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(EDU_DMA_BITS));
+	if (err)
+		return err;
+	edu->slot = (void *)devm_get_free_pages(&pdev->dev, GFP_KERNEL | __GFP_ZERO, 0);
+	if (!edu->slot)
+		return -ENOMEM;
+	pci_set_drvdata(pdev, edu);
+
+	edu_demands(edu);
+	edu_test(edu, SBM_DMA_EXCLUSIVE);
+	edu_test(edu, 0);
+	if (edu->bad)
+		pr_err("%u things are not as expected\n", edu->bad);
+	else
+		pr_info("all as expected\n");
+
+	return edu->bad ? -EIO : 0;
+}
+
+/* The test has closed what it has opened */
+static void edu_remove(struct pci_dev *pdev)
+{
+	pci_clear_master(pdev);
+}
+
+static const struct pci_device_id edu_ids[] = {
+	{ PCI_DEVICE(EDU_VENDOR, EDU_DEVICE) },
+	{}
+};
+MODULE_DEVICE_TABLE(pci, edu_ids);
+
+static struct pci_driver edu_driver = {
+	.name		= KBUILD_MODNAME,
+	.id_table	= edu_ids,
+	.probe		= edu_probe,
+	.remove		= edu_remove,
+};
+module_pci_driver(edu_driver);
+
+MODULE_DESCRIPTION("Sandbox mode sample: a device that shares buffers with a sandbox");
+MODULE_LICENSE("GPL");
