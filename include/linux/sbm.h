@@ -67,6 +67,8 @@ enum sbm_isolation {
  *			     PT), and would trace the target for the same reader.
  * @SBM_CAUSE_DEVICE:	     The device that it shares buffers with has tried to access
  *			     something else.
+ * @SBM_CAUSE_HOSTCALL:	     It made a host call that does not exist, or is not allowed
+ *			     to it.
  * @SBM_CAUSE_OTHER:	     Another exception, see the vector.
  * @SBM_CAUSE_INTERNAL:	     The sandbox cannot go on for a reason that is not the
  *			     target's doing. The kernel log tells more.
@@ -89,6 +91,7 @@ enum sbm_cause {
 	SBM_CAUSE_TIME,
 	SBM_CAUSE_TRACED,
 	SBM_CAUSE_DEVICE,
+	SBM_CAUSE_HOSTCALL,
 	SBM_CAUSE_OTHER,
 	SBM_CAUSE_INTERNAL,
 	SBM_NR_CAUSES
@@ -834,7 +837,7 @@ static inline void print_sbm_info(const char *log_lvl) { }
 		return f(__SBM_LIST(__SBM_PASS, __SBM_NOTHING, ##__VA_ARGS__));	\
 	}								\
 	static inline int						\
-	__sbm_call_##f(struct sbm *__sbm				\
+	__sbm_call_##f(struct sbm *__sbm_inst				\
 		       __SBM_EACH(__SBM_COMMA_PARAM, ##__VA_ARGS__))	\
 	{								\
 		const struct __sbm_args_##f __sbm_args = {		\
@@ -851,7 +854,7 @@ static inline void print_sbm_info(const char *log_lvl) { }
 			.nr	= __SBM_NARG(__VA_ARGS__) / 2,		\
 		};							\
 									\
-		return __sbm_call_desc(__sbm, &__sbm_desc);		\
+		return __sbm_call_desc(__sbm_inst, &__sbm_desc);	\
 	}
 
 /**

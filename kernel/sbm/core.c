@@ -98,6 +98,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 
 	inst->id = atomic64_inc_return(&sbm_last_id);
 	INIT_LIST_HEAD(&inst->buffers);
+	INIT_LIST_HEAD(&inst->allowed);
 	inst->memory.max_pages = attr->memory_limit >> PAGE_SHIFT ?: ULONG_MAX;
 	sbm_time_init(&inst->time, attr);
 	inst->freezable = attr->flags & SBM_ATTR_FREEZABLE;
@@ -167,7 +168,11 @@ int sbm_init(struct sbm *sbm)
 }
 EXPORT_SYMBOL_GPL(sbm_init);
 
-/* A full barrier, for sbm_cancel_call() */
+/*
+ * Become the one thread that uses the instance. The pair of these two orders
+ * the uses of an instance that is handed from thread to thread. A full barrier, for
+ * sbm_cancel_call().
+ */
 bool sbm_acquire(struct sbm_instance *inst)
 {
 	return !cmpxchg(&inst->owner, NULL, current);
@@ -213,6 +218,7 @@ void sbm_destroy(struct sbm *sbm)
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_destroy(inst->arch);
 	sbm_buffers_free(inst);
+	sbm_disallow_all(inst);
 	kfree(inst);
 }
 EXPORT_SYMBOL_GPL(sbm_destroy);
@@ -241,6 +247,7 @@ int sbm_reset(struct sbm *sbm)
 	}
 	sbm_buffers_free(inst);
 	sbm_debugfs_unlock(inst);
+	sbm_disallow_all(inst);
 
 	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->stopped = false;
@@ -372,12 +379,12 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 
 	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->time.call = 0;
+	inst->sbm = sbm;
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		err = arch_sbm_call(inst, desc, &ret);
-	else if (inst->isolation == SBM_ISOLATION_WEAK)
-		err = sbm_must_stop(inst);
 	else
-		err = 0;
+		err = sbm_call_direct(inst, desc, &ret);
+	inst->sbm = NULL;
 	if (err) {
 		sbm_stat_stop(inst);
 		inst->fault.time = inst->time.call;
@@ -392,8 +399,6 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		sbm_report(inst);
 		return err;
 	}
-	if (inst->isolation < SBM_ISOLATION_STRONG)
-		ret = desc->thunk(desc->args);
 
 	sbm_buffers_copy_out(inst);
 	trace_sbm_exit(inst->id, ret, inst->time.call);

@@ -249,9 +249,10 @@ void sbm_debugfs_list(struct seq_file *m, const struct sbm_instance *inst)
 	seq_printf(m, "%llu %s, ", inst->id, sbm_isolation_names[inst->isolation]);
 	sbm_debugfs_state(m, inst);
 	/* Of a call that goes on, what its stays so far have taken */
-	seq_printf(m, ", calls %llu, stops %llu, time_ns %llu, pages %lu\n",
+	seq_printf(m, ", calls %llu, stops %llu, time_ns %llu, pages %lu, hostcalls %llu\n",
 		   READ_ONCE(inst->debugfs.calls), READ_ONCE(inst->debugfs.stops),
-		   READ_ONCE(inst->time.total), READ_ONCE(inst->memory.nr_pages));
+		   READ_ONCE(inst->time.total), READ_ONCE(inst->memory.nr_pages),
+		   READ_ONCE(inst->debugfs.hostcalls));
 }
 
 static int sbm_instances_show(struct seq_file *m, void *v)

@@ -56,6 +56,7 @@ static const char * const sbm_cause_names[] = {
 	[SBM_CAUSE_TIME]		= "the limit of its time",
 	[SBM_CAUSE_TRACED]		= "processor trace",
 	[SBM_CAUSE_DEVICE]		= "its device",
+	[SBM_CAUSE_HOSTCALL]		= "a host call that is not allowed",
 	[SBM_CAUSE_OTHER]		= "exception",
 	[SBM_CAUSE_INTERNAL]		= "internal error",
 };
@@ -327,6 +328,12 @@ static bool sbm_is_violation(const struct sbm_instance *inst)
 	return inst->poison == -EFAULT;
 }
 
+/* The number is the target's: it may well be no host call's */
+static void sbm_report_hostcall(struct sbm_out *out, const struct sbm_instance *inst)
+{
+	sbm_say(out, "  number %lx, which is %ps", inst->denied, (void *)inst->denied);
+}
+
 /*
  * Addresses are printed as they are, kernel addresses too: as for an oops, they are
  * worth more to those who may read the log than they are to an attacker, who knows
@@ -349,6 +356,8 @@ static void sbm_report_head(struct sbm_out *out, const struct sbm_instance *inst
 			sbm_access_names[f->access], f->address, f->error_code);
 		sbm_describe_inst(inst, f->address, what, sizeof(what));
 		sbm_say(out, "  which is %s", what);
+	} else if (f->cause == SBM_CAUSE_HOSTCALL) {
+		sbm_report_hostcall(out, inst);
 	} else if (sbm_is_violation(inst)) {
 		sbm_say(out, "  vector %u, error code %lx", f->vector, f->error_code);
 	}
@@ -359,7 +368,7 @@ static void sbm_report_head(struct sbm_out *out, const struct sbm_instance *inst
 void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst)
 {
 	sbm_report_head(out, inst);
-	/* Without strong isolation it was stopped before it began */
+	/* Without strong isolation it was stopped before it began, or not at all */
 	if (inst->fault.has_regs) {
 		arch_sbm_report_state(out, inst);
 		sbm_report_target(out, inst);

@@ -21,8 +21,10 @@
 
 struct arch_sbm;
 struct dentry;
+struct module;
 struct page;
 struct sbm_dma;
+struct sbm_hostcall;
 struct seq_file;
 struct task_struct;
 
@@ -65,6 +67,7 @@ struct sbm_buffer {
  *	   others read them.
  * @calls: Calls since it was set up or reset. The owner counts, and others read.
  * @stops: Those of them that were stopped.
+ * @hostcalls: Host calls that were served, counted in the same way.
  * @changes: Counts how often @lock was taken to change something.
  * @users: Who keeps it from being destroyed. Protected by the lock of the list.
  */
@@ -72,6 +75,7 @@ struct sbm_debugfs {
 	struct list_head	list;
 	u64			calls;
 	u64			stops;
+	u64			hostcalls;
 	unsigned long		changes;
 	unsigned int		users;
 	bool			shown;
@@ -124,6 +128,9 @@ struct sbm_time {
  * @memory:	Pages that it holds.
  * @time:	Time that it has used.
  * @nr_skipped:	How often a target has met a tracer or a probe, and passed it.
+ * @sbm:	What the caller knows it by, during a call; handlers of host calls get it.
+ * @allowed:	Host calls that targets may make.
+ * @denied:	The number of the host call that has stopped the last call.
  * @idle:	Entry in &sbm_pool.idle, while it is there.
  * @arch:	State of the architecture, for %SBM_ISOLATION_STRONG.
  * @debugfs:	For those who look at it.
@@ -146,6 +153,9 @@ struct sbm_instance {
 	struct sbm_memory	memory;
 	struct sbm_time		time;
 	u64			nr_skipped;
+	struct sbm		*sbm;
+	struct list_head	allowed;
+	unsigned long		denied;
 	struct list_head	idle;
 	struct arch_sbm		*arch;
 #ifdef CONFIG_DEBUG_FS
@@ -158,6 +168,63 @@ static inline void sbm_count_skipped(struct sbm_instance *inst)
 {
 	WRITE_ONCE(inst->nr_skipped, inst->nr_skipped + 1);
 }
+
+/*
+ * core.c: become the one thread that uses the instance, and let it go. Acquiring fails
+ * for whoever uses it already.
+ */
+bool sbm_acquire(struct sbm_instance *inst);
+void sbm_release(struct sbm_instance *inst);
+
+/**
+ * struct sbm_allowed - a host call that an instance may make
+ * @list:    Entry in &sbm_instance.allowed.
+ * @of_all:  Entry in the list of those that belong to modules.
+ * @call:    The host call, NULL if its module has gone all the same.
+ * @owner:   Its module.
+ * @builtin: It is sandbox mode's own: this is part of something that lives as long as the
+ *	     instance, and it is still allowed after a reset.
+ */
+struct sbm_allowed {
+	struct list_head		list;
+	struct list_head		of_all;
+	const struct sbm_hostcall	*call;
+	struct module			*owner;
+	bool				builtin;
+};
+
+/*
+ * hostcall.c: allow a host call of sandbox mode's own, which has no module. @entry must
+ * live as long as the instance, and cannot be in two of them. For the owner.
+ */
+void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
+		       const struct sbm_hostcall *call);
+
+/* Forget what sbm_allow() has allowed */
+void sbm_disallow_all(struct sbm_instance *inst);
+
+/* For a test: its module has gone although instances hold it, which lose their reference */
+void sbm_test_module_goes(struct module *mod);
+
+/**
+ * sbm_hostcall_serve() - do what a target has asked for
+ * @inst:   The instance. Its owner is the calling task.
+ * @number: What the target says which host call it is.
+ * @args:   Its arguments, %SBM_MAX_HOSTCALL_ARGS of them.
+ * @result: What the handler has returned.
+ *
+ * Context: Process context with interrupts and preemption enabled, may sleep.
+ * Return: 0; or -EFAULT with the cause set, if it is not allowed.
+ */
+int sbm_hostcall_serve(struct sbm_instance *inst, unsigned long number,
+		       const unsigned long *args, long *result);
+
+/*
+ * Call a target directly, without strong isolation.
+ * Return: 0; or an error, with its cause set. The target may have run all the same.
+ */
+int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
+		    int *ret);
 
 /* Rights of a mapping, besides reading */
 #define SBM_PROT_WRITE		0x1
@@ -219,13 +286,6 @@ void sbm_cancel_call(struct sbm_instance *inst);
 
 /* From any context but NMIs: its device has done what it must not */
 void sbm_poison_by_device(struct sbm_instance *inst);
-
-/*
- * Become the one thread that uses the instance; false if another one is. The pair
- * orders the uses of an instance that is handed from thread to thread.
- */
-bool sbm_acquire(struct sbm_instance *inst);
-void sbm_release(struct sbm_instance *inst);
 
 /* report.c: say in the log why @inst was stopped, with -EFAULT as sysctl.c wants it */
 void sbm_report(const struct sbm_instance *inst);
@@ -391,6 +451,7 @@ static __always_inline void sbm_phase(enum sbm_phase phase) { }
  * @stops:  Calls that were stopped, by cause.
  * @stays:  Stays: one way in, one way out.
  * @time:   Time inside, in nanoseconds.
+ * @hostcalls: Host calls that were served.
  * @events: By kind, see arch_sbm_event_name().
  */
 struct sbm_stats {
@@ -398,6 +459,7 @@ struct sbm_stats {
 	u64		stops[SBM_NR_CAUSES];
 	u64		stays;
 	u64		time;
+	u64		hostcalls;
 	u64		events[SBM_MAX_EVENTS];
 };
 
@@ -421,6 +483,13 @@ static __always_inline void sbm_stat_reset(struct sbm_instance *inst)
 {
 	WRITE_ONCE(inst->debugfs.calls, 0);
 	WRITE_ONCE(inst->debugfs.stops, 0);
+	WRITE_ONCE(inst->debugfs.hostcalls, 0);
+}
+
+static __always_inline void sbm_stat_hostcall(struct sbm_instance *inst)
+{
+	this_cpu_inc(sbm_stats.hostcalls);
+	WRITE_ONCE(inst->debugfs.hostcalls, inst->debugfs.hostcalls + 1);
 }
 
 static __always_inline void sbm_stat_stay(u64 time)
@@ -445,6 +514,7 @@ static __always_inline void sbm_stat_events(unsigned int kind, unsigned int nr)
 static __always_inline void sbm_stat_call(struct sbm_instance *inst) { }
 static __always_inline void sbm_stat_stop(struct sbm_instance *inst) { }
 static __always_inline void sbm_stat_reset(struct sbm_instance *inst) { }
+static __always_inline void sbm_stat_hostcall(struct sbm_instance *inst) { }
 static __always_inline void sbm_stat_stay(u64 time) { }
 static __always_inline void sbm_stat_event(unsigned int kind) { }
 static __always_inline void sbm_stat_events(unsigned int kind, unsigned int nr) { }
@@ -591,6 +661,30 @@ int arch_sbm_call(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		  int *ret);
 
 /**
+ * arch_sbm_hostcall() - make a host call, if this is a target
+ * @number: Which one.
+ * @args:   Its arguments, %SBM_MAX_HOSTCALL_ARGS of them.
+ * @result: What the kernel has answered.
+ *
+ * The only one of these functions that targets call: with strong isolation they execute
+ * it, like any other text.
+ *
+ * Return: true; or false if it is the kernel that has called it.
+ */
+bool arch_sbm_hostcall(unsigned long number, const unsigned long *args, long *result);
+
+/**
+ * arch_sbm_stack() - find the pages of a target's stack
+ * @as:	 The state.
+ * @low: The target's address of the first one.
+ * @nr:	 Number of pages.
+ *
+ * Return: the pages, which the target can read and write.
+ */
+struct page **arch_sbm_stack(const struct arch_sbm *as, unsigned long *low,
+			     unsigned int *nr);
+
+/**
  * arch_sbm_event_name() - name a kind of event, for the file stats in debugfs
  * @kind: A number below %SBM_MAX_EVENTS, as for sbm_stat_event().
  *
@@ -730,6 +824,21 @@ static inline int arch_sbm_call(struct sbm_instance *inst,
 				const struct sbm_call_desc *desc, int *ret)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline bool arch_sbm_hostcall(unsigned long number,
+				     const unsigned long *args, long *result)
+{
+	return false;
+}
+
+static inline struct page **arch_sbm_stack(const struct arch_sbm *as,
+					   unsigned long *low, unsigned int *nr)
+{
+	*low = 0;
+	*nr = 0;
+
+	return NULL;
 }
 
 static inline const char *arch_sbm_event_name(unsigned int kind)

@@ -37,6 +37,7 @@ static const char * const sbm_stop_names[] = {
 	[SBM_CAUSE_TIME]		= "time",
 	[SBM_CAUSE_TRACED]		= "traced",
 	[SBM_CAUSE_DEVICE]		= "device",
+	[SBM_CAUSE_HOSTCALL]		= "hostcall",
 	[SBM_CAUSE_OTHER]		= "other",
 	[SBM_CAUSE_INTERNAL]		= "internal",
 };
@@ -54,6 +55,7 @@ static void sbm_stats_sum(struct sbm_stats *sum)
 		sum->calls += READ_ONCE(s->calls);
 		sum->stays += READ_ONCE(s->stays);
 		sum->time += READ_ONCE(s->time);
+		sum->hostcalls += READ_ONCE(s->hostcalls);
 		for (i = 0; i < SBM_NR_CAUSES; i++)
 			sum->stops[i] += READ_ONCE(s->stops[i]);
 		for (i = 0; i < SBM_MAX_EVENTS; i++)
@@ -108,6 +110,7 @@ void sbm_stats_write(struct seq_file *m)
 		if (name)
 			seq_printf(m, "%s %llu\n", name, sum.events[i]);
 	}
+	seq_printf(m, "hostcalls %llu\n", sum.hostcalls);
 	seq_printf(m, "time_ns %llu\n", sum.time);
 	seq_printf(m, "instances %lu\n", sbm_debugfs_nr_instances());
 	seq_printf(m, "pages %ld\n", sbm_pages_in_use());

@@ -35,6 +35,7 @@
 	EM(SBM_CAUSE_TIME,		"time")		\
 	EM(SBM_CAUSE_TRACED,		"traced")	\
 	EM(SBM_CAUSE_DEVICE,		"device")	\
+	EM(SBM_CAUSE_HOSTCALL,		"hostcall")	\
 	EM(SBM_CAUSE_OTHER,		"other")	\
 	EMe(SBM_CAUSE_INTERNAL,		"internal")
 
@@ -123,6 +124,34 @@ TRACE_EVENT(sbm_event,
 	),
 
 	TP_printk("id=%llu vector=%u ip=%pS", __entry->id, __entry->vector, __entry->ip)
+);
+
+/*
+ * A target's host call was served; name: which one, result: what it was answered. One
+ * that is not allowed has no name, and its number is as the target has given it.
+ */
+TRACE_EVENT(sbm_hostcall,
+
+	TP_PROTO(u64 id, const char *name, unsigned long number, long result),
+
+	TP_ARGS(id, name, number, result),
+
+	TP_STRUCT__entry(
+		__field(u64,		id)
+		__string(name,		name)
+		__field(unsigned long,	number)
+		__field(long,		result)
+	),
+
+	TP_fast_assign(
+		__entry->id		= id;
+		__assign_str(name);
+		__entry->number		= number;
+		__entry->result		= result;
+	),
+
+	TP_printk("id=%llu name=%s number=%lx result=%ld", __entry->id,
+		  __get_str(name), __entry->number, __entry->result)
 );
 
 /* A target was stopped, see struct sbm_fault */

@@ -604,7 +604,7 @@ static void sbm_inspect_gate(struct sbm_audit *audit, unsigned int cpu, unsigned
 		what = "not in switch text";
 	else if (handler != want)
 		what = "not its stub";
-	else if (dpl != (v == SBM_RETURN_VECTOR ? 3 : 0))
+	else if (dpl != (sbm_is_open_vector(v) ? 3 : 0))
 		what = "wrong privilege level";
 	else if (ist != want_ist)
 		what = "wrong stack";
@@ -635,8 +635,8 @@ static void sbm_inspect_gates(struct sbm_audit *audit)
 		    tss->ist[6] != (unsigned long)gate->nmi + PAGE_SIZE)
 			sbm_audit_find(audit, "CPU %u: gate: wrong stacks in its TSS", cpu);
 	}
-	seq_printf(audit->m, "  gates: %u, each with 256 vectors; ring 3 may call vector %u\n",
-		   num_possible_cpus(), SBM_RETURN_VECTOR);
+	seq_printf(audit->m, "  gates: %u, each with 256 vectors; ring 3 may call vectors %u and %u\n",
+		   num_possible_cpus(), SBM_RETURN_VECTOR, SBM_HOSTCALL_VECTOR);
 }
 
 int arch_sbm_audit_shared(struct sbm_audit *audit)

@@ -35,7 +35,7 @@ static void sbm_idt_fill(gate_desc *idt)
 
 	for (i = 0; i < 256; i++) {
 		unsigned long stub = (unsigned long)sbm_stubs + i * SBM_STUB_SIZE;
-		unsigned int dpl = i == SBM_RETURN_VECTOR ? 3 : 0;
+		unsigned int dpl = sbm_is_open_vector(i) ? 3 : 0;
 		unsigned int ist = SBM_IST_EVENT;
 
 		if (i == X86_TRAP_NMI) {

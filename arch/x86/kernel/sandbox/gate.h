@@ -26,10 +26,13 @@
 
 /*
  * The vector by which a target returns. It is one of the exception vectors that
- * processors reserve, so it can never be an interrupt; and its gate is the only
- * one that ring 3 may name in an INT instruction.
+ * processors reserve, so it can never be an interrupt; and its gate and the next
+ * are the only ones that ring 3 may name in an INT instruction.
  */
 #define SBM_RETURN_VECTOR	24
+
+/* The vector by which a target makes a host call: as good as the other one */
+#define SBM_HOSTCALL_VECTOR	25
 
 /*
  * What sbm_switch() returns: the vector, and where it found the CPU. Without any
@@ -137,6 +140,12 @@ struct sbm_host {
 	u32		pkru;
 	struct pt_regs	*regs;
 };
+
+/* May ring 3 name the vector in an INT instruction? */
+static inline bool sbm_is_open_vector(unsigned int vector)
+{
+	return vector == SBM_RETURN_VECTOR || vector == SBM_HOSTCALL_VECTOR;
+}
 
 /* switch.S */
 asmlinkage u32 sbm_switch(struct sbm_gate_state *state, struct sbm_host *host);

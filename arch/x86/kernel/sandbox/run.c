@@ -23,6 +23,7 @@
 #include <linux/percpu.h>
 #include <linux/perf_event.h>
 #include <linux/rcupdate.h>
+#include <linux/sbm_host.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
@@ -134,7 +135,7 @@ static const char * const sbm_event_names[] = {
 	[22]			= "event_vector_22",
 	[23]			= "event_vector_23",
 	[SBM_RETURN_VECTOR]	= "event_return",
-	[25]			= "event_vector_25",
+	[SBM_HOSTCALL_VECTOR]	= "event_hostcall",
 	[26]			= "event_vector_26",
 	[27]			= "event_vector_27",
 	[28]			= "event_vector_28",
@@ -792,6 +793,29 @@ static int sbm_prepare_entry(struct sbm_instance *inst)
 	}
 }
 
+/*
+ * The target asks for something. What it has in its registers is a copy here, and of that
+ * nothing but the result changes.
+ */
+static int sbm_host_call(struct sbm_instance *inst)
+{
+	struct pt_regs *regs = &inst->arch->regs;
+	const unsigned long args[SBM_MAX_HOSTCALL_ARGS] = {
+		regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->r9,
+	};
+	long result;
+	int err;
+
+	err = sbm_hostcall_serve(inst, regs->ax, args, &result);
+	if (err)
+		return sbm_stop(inst, inst->fault.cause, err);
+	regs->ax = result;
+	/* An endless loop of these may be interrupted in the kernel only */
+	cond_resched_tasks_rcu_qs();
+
+	return 0;
+}
+
 static int sbm_run_target(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 			  int *ret)
 {
@@ -957,6 +981,12 @@ static int sbm_run_target(struct sbm_instance *inst, const struct sbm_call_desc 
 		case SBM_RETURN_VECTOR:
 			*ret = regs->ax;
 			return 0;
+
+		case SBM_HOSTCALL_VECTOR:
+			err = sbm_host_call(inst);
+			if (err)
+				return err;
+			break;
 
 		case X86_TRAP_PF:
 			err = sbm_page_fault(inst, ev.cr2, detour, &last_ip,

@@ -751,7 +751,7 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 			return err;
 	}
 
-	/* These come last, see arch_sbm_call() */
+	/* These come last, see arch_sbm_call() and arch_sbm_stack() */
 	for (; addr < as->stack_high; addr += PAGE_SIZE) {
 		err = sbm_own_page(as, addr);
 		if (err)
@@ -989,6 +989,16 @@ int sbm_replace_text(struct arch_sbm *as, unsigned long addr, struct page *page,
 }
 
 /* === Hooks for the generic part === */
+
+struct page **arch_sbm_stack(const struct arch_sbm *as, unsigned long *low,
+			     unsigned int *nr)
+{
+	*low = as->stack_low;
+	*nr = (as->stack_high - as->stack_low) >> PAGE_SHIFT;
+
+	/* These come last, see sbm_create_stack() */
+	return as->own + as->nr_own - *nr;
+}
 
 static bool sbm_is_entry_text(unsigned long addr)
 {

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sandbox mode (SBM): host calls, by which a target asks the kernel for something.
+ *
+ * The number of a host call is the address of its struct sbm_hostcall. What a target
+ * gives is compared with the addresses of those that the instance may make, and no more
+ * than that: nothing is read there, and nothing is indexed by it, not even by a processor
+ * that guesses. So the numbers are settled when the kernel or a module is linked, no two
+ * are the same, and it does not matter who knows them.
+ *
+ * Of a module, the instance has a reference for as long as the host call is allowed. A
+ * module whose init function fails is freed whoever holds it: then nothing is left that is
+ * allowed.
+ */
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/gfp.h>
+#include <linux/init.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/sbm.h>
+#include <linux/sbm_host.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include <trace/events/sbm.h>
+
+#include "sbm.h"
+
+/* === What is allowed === */
+
+/* Protects the list, and what its entries have of modules */
+static DEFINE_MUTEX(sbm_allowed_lock);
+static LIST_HEAD(sbm_allowed_of_modules);
+
+static const struct sbm_hostcall *sbm_find_allowed(const struct sbm_instance *inst,
+						   unsigned long number)
+{
+	const struct sbm_allowed *a;
+
+	list_for_each_entry(a, &inst->allowed, list) {
+		const struct sbm_hostcall *call = READ_ONCE(a->call);
+
+		if ((unsigned long)call == number)
+			return call;
+	}
+
+	return NULL;
+}
+
+static int sbm_allow_call(struct sbm_instance *inst, const struct sbm_hostcall *call)
+{
+	struct sbm_allowed *a;
+
+	if (sbm_find_allowed(inst, (unsigned long)call))
+		return 0;
+
+	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+	if (!a)
+		return -ENOMEM;
+	/*
+	 * Under the lock: either the module's state says that it goes, or the notifier
+	 * will see that the instance has it.
+	 */
+	mutex_lock(&sbm_allowed_lock);
+	if (!try_module_get(call->owner)) {
+		mutex_unlock(&sbm_allowed_lock);
+		kfree(a);
+		return -ENOENT;
+	}
+	a->call = call;
+	a->owner = call->owner;
+	list_add(&a->of_all, &sbm_allowed_of_modules);
+	mutex_unlock(&sbm_allowed_lock);
+	list_add_tail(&a->list, &inst->allowed);
+
+	return 0;
+}
+
+int __sbm_allow(struct sbm *sbm, const struct sbm_hostcall *call)
+{
+	struct sbm_instance *inst;
+	int err;
+
+	if (!sbm)
+		return -EINVAL;
+
+	inst = sbm->instance;
+	if (!inst)
+		return sbm->error ?: -EINVAL;
+
+	/* Not for this thread to change anything if another one is at work, or a target */
+	if (!sbm_acquire(inst))
+		return -EBUSY;
+
+	/* The first error is the one to report */
+	err = inst->poison;
+	if (!err && !sbm_context_ok())
+		err = -EINVAL;
+	if (!err) {
+		might_sleep();
+		err = sbm_allow_call(inst, call);
+	}
+	if (err) {
+		inst->poison = err;
+		sbm->error = err;
+	}
+	sbm_release(inst);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(__sbm_allow);
+
+void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
+		       const struct sbm_hostcall *call)
+{
+	entry->call = call;
+	entry->builtin = true;
+	list_add_tail(&entry->list, &inst->allowed);
+}
+
+void sbm_disallow_all(struct sbm_instance *inst)
+{
+	struct sbm_allowed *a, *next;
+
+	list_for_each_entry_safe(a, next, &inst->allowed, list) {
+		if (a->builtin)
+			continue;
+		mutex_lock(&sbm_allowed_lock);
+		list_del(&a->of_all);
+		module_put(a->owner);
+		mutex_unlock(&sbm_allowed_lock);
+		list_del(&a->list);
+		kfree(a);
+	}
+}
+
+#ifdef CONFIG_MODULES
+
+static int sbm_allowed_notify(struct notifier_block *nb, unsigned long action,
+			      void *data)
+{
+	struct sbm_allowed *a;
+
+	if (action != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+
+	mutex_lock(&sbm_allowed_lock);
+	list_for_each_entry(a, &sbm_allowed_of_modules, of_all) {
+		if (a->owner != data)
+			continue;
+		a->owner = NULL;
+		WRITE_ONCE(a->call, NULL);
+	}
+	mutex_unlock(&sbm_allowed_lock);
+
+	return NOTIFY_OK;
+}
+
+static struct notifier_block sbm_allowed_nb = {
+	.notifier_call = sbm_allowed_notify,
+};
+
+static int __init sbm_allowed_init(void)
+{
+	return register_module_notifier(&sbm_allowed_nb);
+}
+core_initcall(sbm_allowed_init);
+
+#if IS_ENABLED(CONFIG_SBM_KUNIT_TEST)
+void sbm_test_module_goes(struct module *mod)
+{
+	sbm_allowed_notify(NULL, MODULE_STATE_GOING, mod);
+}
+EXPORT_SYMBOL_GPL(sbm_test_module_goes);
+#endif
+
+#endif /* CONFIG_MODULES */
+
+/* === In the kernel === */
+
+int sbm_hostcall_serve(struct sbm_instance *inst, unsigned long number,
+		       const unsigned long *args, long *result)
+{
+	const struct sbm_hostcall *call = sbm_find_allowed(inst, number);
+
+	if (!call) {
+		inst->denied = number;
+		inst->fault.cause = SBM_CAUSE_HOSTCALL;
+		trace_sbm_hostcall(inst->id, "denied", number, -EFAULT);
+		return -EFAULT;
+	}
+
+	sbm_stat_hostcall(inst);
+	*result = call->serve(inst->sbm, args);
+	trace_sbm_hostcall(inst->id, call->name, number, *result);
+
+	return 0;
+}
+
+/* === Without strong isolation === */
+
+/**
+ * struct sbm_direct - a target that was called directly
+ * @list:    Entry in sbm_direct_calls.
+ * @task:    Who has called it.
+ * @inst:    The instance.
+ * @serving: It waits for a handler.
+ * @err:     Why the call is not a success, whatever the target returns.
+ */
+struct sbm_direct {
+	struct list_head	list;
+	struct task_struct	*task;
+	struct sbm_instance	*inst;
+	bool			serving;
+	int			err;
+};
+
+/* Of a task with several, the innermost comes first */
+static LIST_HEAD(sbm_direct_calls);
+static DEFINE_SPINLOCK(sbm_direct_lock);
+
+int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
+		    int *ret)
+{
+	struct sbm_direct direct = {
+		.task	= current,
+		.inst	= inst,
+	};
+
+	if (inst->isolation >= SBM_ISOLATION_WEAK)
+		direct.err = sbm_must_stop(inst);
+	if (direct.err)
+		return direct.err;
+
+	spin_lock(&sbm_direct_lock);
+	list_add(&direct.list, &sbm_direct_calls);
+	spin_unlock(&sbm_direct_lock);
+
+	*ret = desc->thunk(desc->args);
+
+	spin_lock(&sbm_direct_lock);
+	list_del(&direct.list);
+	spin_unlock(&sbm_direct_lock);
+
+	return direct.err;
+}
+
+static struct sbm_direct *sbm_find_direct(void)
+{
+	struct sbm_direct *d, *found = NULL;
+
+	spin_lock(&sbm_direct_lock);
+	list_for_each_entry(d, &sbm_direct_calls, list) {
+		if (d->task == current) {
+			found = d;
+			break;
+		}
+	}
+	spin_unlock(&sbm_direct_lock);
+
+	/* It is on this task's stack, further up */
+	return found;
+}
+
+/*
+ * Nothing can stop this target: it gets an error for a host call that is not allowed, and
+ * so does its caller in the end.
+ */
+static long sbm_hostcall_direct(unsigned long number, const unsigned long *args)
+{
+	struct sbm_direct *d;
+	long result = 0;
+	int err;
+
+	/* A handler is no target, nor is a function that was called outside of any call */
+	d = sbm_context_ok() ? sbm_find_direct() : NULL;
+	if (!d || d->serving)
+		return -EPERM;
+	if (d->err)
+		return d->err;
+
+	d->serving = true;
+	err = sbm_hostcall_serve(d->inst, number, args, &result);
+	d->serving = false;
+	d->err = err;
+
+	return err ?: result;
+}
+
+/* === In the target === */
+
+/* Executed in ring 3, unless it is the kernel that calls a target directly */
+long __sbm_hostcall(const struct sbm_hostcall *call, const unsigned long *args)
+{
+	long result;
+
+	if (arch_sbm_hostcall((unsigned long)call, args, &result))
+		return result;
+
+	return sbm_hostcall_direct((unsigned long)call, args);
+}
+EXPORT_SYMBOL_GPL(__sbm_hostcall);
