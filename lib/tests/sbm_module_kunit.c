@@ -18,6 +18,7 @@
 #include <linux/pfn.h>
 #include <linux/pgtable.h>
 #include <linux/sbm.h>
+#include <linux/sbm_host.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sprintf.h>
@@ -30,6 +31,7 @@
 #include <asm/trap_pf.h>
 #include <asm/trapnr.h>
 
+#include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
 
 #ifndef SBM_MODULE_VALUE
@@ -421,6 +423,58 @@ static void instance_holds_the_module(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
 }
 
+static int module_served;
+
+static SBM_DEFINE_HOSTCALL(module_asks, int, value, int __sbm *, to)
+{
+	int answer = value + SBM_MODULE_VALUE;
+
+	module_served++;
+
+	return sbm_copy_to(sbm, to, &answer, sizeof(answer));
+}
+
+static SBM_DEFINE_FUNC(ask_module, int, value)
+{
+	int answer = 0;
+
+	return module_asks(value, sbm_ptr(&answer)) ?: answer;
+}
+
+/* The instance holds it for that, too; and if it goes all the same, nothing is allowed */
+static void host_calls_of_the_module_are_served(struct kunit *test)
+{
+	int before = module_refcount(THIS_MODULE);
+	struct sbm sbm;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	module_served = 0;
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_module, 1), -EFAULT);
+	KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
+	if (sbm_fault(&sbm))
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause, SBM_CAUSE_HOSTCALL);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, module_served, 0);
+
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, module_asks), 0);
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, module_asks), 0);
+	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before + 1);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_module, 1), 1 + SBM_MODULE_VALUE);
+	KUNIT_EXPECT_EQ(test, module_served, 1);
+	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before + 2);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
+
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, module_asks), 0);
+	sbm_test_module_goes(THIS_MODULE);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_module, 1), -EFAULT);
+	KUNIT_EXPECT_EQ(test, module_served, 1);
+	sbm_destroy(&sbm);
+	/* What the instance has not given back */
+	module_put(THIS_MODULE);
+	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
+}
+
 /* As good as new: nothing of the module is there, and nothing holds it */
 static void reset_lets_go_of_the_module(struct kunit *test)
 {
@@ -731,6 +785,7 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(kprobe_in_module_is_skipped),
 	KUNIT_CASE(init_text_is_refused),
 	KUNIT_CASE(instance_holds_the_module),
+	KUNIT_CASE(host_calls_of_the_module_are_served),
 	KUNIT_CASE(reset_lets_go_of_the_module),
 	KUNIT_CASE(module_takes_memory_within_the_limit),
 	KUNIT_CASE(only_text_and_constants_are_mapped),

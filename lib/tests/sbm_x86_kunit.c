@@ -81,8 +81,9 @@
 
 #include "sbm_kunit.h"
 
-/* The only vector that ring 3 can raise without a fault: it ends the call */
+/* The vectors that ring 3 can raise without a fault: one ends the call, one asks */
 #define RETURN_VECTOR	24
+#define HOSTCALL_VECTOR	25
 
 /* Not canonical with 4 and with 5 levels of page tables */
 #define NON_CANONICAL	0x8000000000000000UL
@@ -1333,7 +1334,7 @@ static void all_software_interrupts_are_stopped(struct kunit *test)
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	shift = int_error_shift(test);
 	for (n = 0; n < 256; n++) {
-		if (n == RETURN_VECTOR)
+		if (n == RETURN_VECTOR || n == HOSTCALL_VECTOR)
 			continue;
 
 		a = open_arena(test);
@@ -1360,6 +1361,28 @@ static void return_gate_only_returns(struct kunit *test)
 			sbm_exec(&a->sbm, attack_int_n,
 				 SBM_COPY_INOUT(&a->sbm, &args, sizeof(args))));
 	KUNIT_EXPECT_EQ(test, sbm_error(&a->sbm), 0);
+	close_arena(test, a);
+	expect_next_call_works(test);
+}
+
+/* So is the gate of host calls, and whoever has none that is allowed is stopped there */
+static void hostcall_gate_only_asks(struct kunit *test)
+{
+	struct attack_args args;
+	struct want want = {
+		.causes		= BIT(SBM_CAUSE_HOSTCALL),
+		.vector		= HOSTCALL_VECTOR,
+		.error_code	= 0,
+		.address	= 0,
+		/* Behind the instruction */
+		.ip		= insn_of(attack_int_n) + 8 * HOSTCALL_VECTOR + 2,
+	};
+	struct arena *a;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	a = open_arena(test);
+	init_args(&args, 0, HOSTCALL_VECTOR);
+	expect_stop(test, a, attack_int_n, &args, &want, "INT of host calls");
 	close_arena(test, a);
 	expect_next_call_works(test);
 }
@@ -6515,6 +6538,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE(sysenter_with_trap_flag_is_stopped),
 	KUNIT_CASE(all_software_interrupts_are_stopped),
 	KUNIT_CASE(return_gate_only_returns),
+	KUNIT_CASE(hostcall_gate_only_asks),
 	KUNIT_CASE(stack_overflow_is_stopped),
 	KUNIT_CASE(stack_underflow_is_stopped),
 	KUNIT_CASE_PARAM(stack_pointer_does_not_matter, aim_gen_params),
