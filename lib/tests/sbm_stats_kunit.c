@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/objtool.h>
 #include <linux/sbm.h>
+#include <linux/sbm_host.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -288,6 +289,43 @@ static void time_and_interrupts_count(struct kunit *test)
 	sbm_destroy(&sbm);
 }
 
+static SBM_DEFINE_HOSTCALL(stats_ask, int, value)
+{
+	return value;
+}
+
+static SBM_DEFINE_FUNC(ask_thrice, int, value)
+{
+	return stats_ask(value) + stats_ask(value) + stats_ask(value);
+}
+
+static void host_calls_count(struct kunit *test)
+{
+	struct change c;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, stats_ask), 0);
+	begin_change(test, &c);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_thrice, 5), 15);
+	end_change(&c);
+	expect_calls(&c, 1, 0, NULL);
+	KUNIT_EXPECT_EQ(test, moved(&c, "hostcalls"), 3);
+	KUNIT_EXPECT_EQ(test, moved(&c, "event_hostcall"), 3);
+	KUNIT_EXPECT_EQ(test, moved(&c, "event_return"), 1);
+
+	/* What is denied was an event, and was not served */
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	begin_change(test, &c);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_thrice, 5), -EFAULT);
+	end_change(&c);
+	sbm_destroy(&sbm);
+	expect_calls(&c, 1, 1, "stop_hostcall");
+	KUNIT_EXPECT_EQ(test, moved(&c, "hostcalls"), 0);
+	KUNIT_EXPECT_EQ(test, moved(&c, "event_hostcall"), 1);
+}
+
 static void cancelled_calls_count(struct kunit *test)
 {
 	struct change c;
@@ -336,7 +374,8 @@ static void expect_line(struct kunit *test, const struct sbm *sbm, u64 calls,
 	sbm_debugfs_list(&m, inst);
 	KUNIT_ASSERT_FALSE(test, seq_has_overflowed(&m));
 	text[m.count] = '\0';
-	snprintf(want, sizeof(want), ", calls %llu, stops %llu, time_ns %llu, pages %lu\n",
+	snprintf(want, sizeof(want),
+		 ", calls %llu, stops %llu, time_ns %llu, pages %lu, hostcalls 0\n",
 		 calls, stops, time, inst->memory.nr_pages);
 	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, want), "%s and not %s", text, want);
 }
@@ -394,7 +433,7 @@ static void names_are_there_once(struct kunit *test)
 		"stop_arithmetic", "stop_debug", "stop_fpu", "stop_syscall",
 		"stop_segment", "stop_probe", "stop_machine_check", "stop_signal",
 		"stop_cancel", "stop_time", "stop_traced", "stop_other",
-		"stop_internal", "event_return", "event_interrupt", "event_nmi",
+		"stop_internal", "stop_hostcall", "hostcalls", "event_hostcall", "event_return", "event_interrupt", "event_nmi",
 		"event_machine_check", "event_page_fault", "event_syscall",
 		"pending_nmi", "stale_page_fault", "stale_breakpoint",
 		"async_page_fault", "lost_exit", "skipped_instrument",
@@ -423,6 +462,7 @@ static struct kunit_case sbm_stats_cases[] = {
 	KUNIT_CASE(stops_count_by_cause),
 	KUNIT_CASE(page_faults_count),
 	KUNIT_CASE(time_and_interrupts_count),
+	KUNIT_CASE(host_calls_count),
 	KUNIT_CASE(cancelled_calls_count),
 	KUNIT_CASE(weak_calls_have_no_stays),
 	KUNIT_CASE(instances_count_for_themselves),
