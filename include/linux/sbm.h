@@ -199,9 +199,14 @@ struct sbm_fault {
  *		   the instance is set up; %SBM_NO_LIMIT none at all.
  * @total_time_limit: The same for all calls of an instance together. 0 means
  *		   none.
- * @memory_limit:  Bytes that the instance may hold: copies of buffers, stack and
- *		   page tables, in whole pages. Pages of SBM_MAP buffers are the
+ * @memory_limit:  Bytes that the instance may hold: copies of buffers, stack, heap
+ *		   and page tables, in whole pages. Pages of SBM_MAP buffers are the
  *		   caller's and do not count. 0 means none but the system's.
+ * @heap_size:	   Bytes that code which is built for the inside can allocate there, with
+ *		   what the allocator needs for itself; rounded up to whole pages, at
+ *		   most %SBM_MAX_BUFFER_SIZE. 0 means no heap: each allocation fails.
+ * @log_size:	   Bytes for what such code prints during one call; rounded up to
+ *		   whole pages, at most %SBM_MAX_LOG_SIZE. 0 means that it is lost.
  *
  * Weak isolation cannot stop a target. It ignores limits of time.
  */
@@ -212,12 +217,16 @@ struct sbm_attr {
 	u64			time_limit;
 	u64			total_time_limit;
 	size_t			memory_limit;
+	size_t			heap_size;
+	size_t			log_size;
 };
 
 /* Stack of a target in bytes, the same as most kernel threads have: KASAN doubles it */
 #define SBM_DEFAULT_STACK_SIZE	(IS_ENABLED(CONFIG_KASAN) ? 32768 : 16384)
 /* Largest stack in bytes that can be asked for */
 #define SBM_MAX_STACK_SIZE	(256 * 1024)
+/* Largest buffer for messages in bytes that can be asked for */
+#define SBM_MAX_LOG_SIZE	(64 * 1024)
 /* What sbm_describe() needs, in bytes */
 #define SBM_DESCRIPTION_SIZE	256
 /* Largest buffer in bytes */
@@ -265,6 +274,8 @@ typedef int (*sbm_func)(void *data);
 #define __SBM_BUF_MAP		0x0008	/* The caller's own pages, no copy */
 #define __SBM_BUF_END		0x0010	/* Align the end with the guard page */
 #define __SBM_BUF_DMA		0x0020	/* For a device, there is no caller's buffer */
+#define __SBM_BUF_HEAP		0x0040	/* The heap: it gets its pages as it needs them */
+#define __SBM_BUF_LOG		0x0080	/* Messages from inside */
 
 /**
  * struct sbm_call_desc - a call as sbm_call() hands it over
@@ -331,7 +342,8 @@ int sbm_init(struct sbm *sbm);
  *   a flag asks for
  * * -ENOMEM		- out of memory, or all instances together hold as much as the
  *   sysctl kernel.sbm_max_pages allows
- * * -ENOSPC		- &sbm_attr.memory_limit is too little for a stack and tables
+ * * -ENOSPC		- &sbm_attr.memory_limit is too little for stack, tables, heap
+ *   and messages
  */
 int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);
 
@@ -353,7 +365,8 @@ void sbm_destroy(struct sbm *sbm);
  *
  * All its buffers are scrubbed and freed, the stack and all else that a target could
  * write is scrubbed, and what has stopped it or was counted is forgotten: limits
- * start anew. It lets go of the modules that it has called. Cheaper than sbm_destroy()
+ * start anew. The heap is empty, and messages that were not printed are lost. It lets
+ * go of the modules that it has called. Cheaper than sbm_destroy()
  * and sbm_init(). A sbm_cancel() that comes at the same time may be forgotten.
  *
  * Context: Process context, may sleep. Interrupts enabled.
@@ -361,6 +374,7 @@ void sbm_destroy(struct sbm *sbm);
  * * 0		 - it can be used again
  * * -EINVAL	 - @sbm is NULL or not set up, or interrupts are disabled
  * * -EBUSY	 - it is in use; its state does not change
+ * * -ENOMEM	 - out of memory for a new heap: only sbm_destroy() is left
  * * -EOPNOTSUPP - strong isolation was switched off: only sbm_destroy() is left
  */
 int sbm_reset(struct sbm *sbm);
@@ -522,6 +536,7 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm);
  *   (init text is not); or Intel PT traces the calling task in user mode
  * * -ENOMEM - out of memory at the first call of a function in a module
  * * -ENOSPC - &sbm_attr.memory_limit is too little for the tables of a module
+ * * -ENOMEM - @func was stopped because there was no page for its heap
  * * -EFAULT - @func was stopped because of a violation
  * * -ETIME - @func was stopped because its time was used up
  * * -EINTR - a fatal signal is pending for the calling task; or sbm_cancel() was
@@ -556,7 +571,9 @@ static inline int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 	sbm->instance = NULL;
 	if (attr && ((attr->flags & ~__SBM_ATTR_ALL) ||
 		     attr->min_isolation > SBM_ISOLATION_STRONG ||
-		     attr->stack_size > SBM_MAX_STACK_SIZE))
+		     attr->stack_size > SBM_MAX_STACK_SIZE ||
+		     attr->heap_size > SBM_MAX_BUFFER_SIZE ||
+		     attr->log_size > SBM_MAX_LOG_SIZE))
 		sbm->error = -EINVAL;
 	else if (attr && (attr->min_isolation > SBM_ISOLATION_NONE ||
 			  (attr->flags & ~SBM_ATTR_FREEZABLE)))

@@ -124,12 +124,13 @@ static inline long __must_check __sbm_strncpy_from(struct sbm *sbm, char *dst,
  *
  * Without isolation, nothing is checked. With weak isolation, the stack is the task's.
  *
- * Context: Process context, by the thread that uses @sbm. Does not sleep.
+ * Context: Process context, by the thread that uses @sbm. May sleep.
  * Return:
  * * 0	      - success; also if @n is 0, wherever @src points to
  * * -EFAULT  - not all of it may be read by the target; @dst has not changed
  * * -EINVAL  - @sbm is NULL, or not set up
  * * -EBUSY   - another thread uses @sbm
+ * * -ENOMEM  - there is no page for a part of the heap that was never touched
  * * other    - the target was stopped: the sticky error of @sbm
  */
 static __always_inline int __must_check

@@ -105,6 +105,9 @@ static int sbm_audit_ask(struct sbm_audit *audit, unsigned int i)
 		if (buf->flags & __SBM_BUF_MAP)
 			continue;
 		for (page = 0; page < buf->nr; page++) {
+			/* The heap gets its pages one by one */
+			if (!buf->pages[page])
+				continue;
 			err = sbm_audit_hold(audit, i, page_to_pfn(buf->pages[page]),
 					     SBM_HELD_BUFFER);
 			if (err)

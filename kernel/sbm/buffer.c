@@ -8,6 +8,10 @@
  * an address of their own, between guard pages: in the sandbox's window with
  * strong isolation, in the kernel's vmalloc range with weak isolation. Without
  * isolation the target gets the caller's own address.
+ *
+ * The heap and the place for messages are buffers, too, which no caller has. With
+ * strong isolation the heap gets a page when it is touched for the first time; all are
+ * accounted for from the start, so that does not fail for want of permission.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
@@ -57,6 +61,44 @@ static int sbm_buffer_alloc_pages(struct sbm_instance *inst, struct sbm_buffer *
 	}
 
 	return 0;
+}
+
+static int sbm_buffer_reserve_pages(struct sbm_instance *inst, struct sbm_buffer *buf)
+{
+	struct sbm_memory *memory = &inst->memory;
+
+	if (buf->nr > memory->max_pages - min(memory->nr_pages, memory->max_pages))
+		return -ENOSPC;
+	WRITE_ONCE(memory->nr_pages, memory->nr_pages + buf->nr);
+	buf->flags |= __SBM_BUF_HEAP;
+
+	return 0;
+}
+
+int sbm_buffer_populate(struct sbm_instance *inst, struct sbm_buffer *buf,
+			unsigned int i)
+{
+	struct page *page;
+	int err;
+
+	inst->memory.nr_pages--;
+	page = sbm_alloc_page(&inst->memory);
+	if (IS_ERR(page)) {
+		inst->memory.nr_pages++;
+		return PTR_ERR(page);
+	}
+
+	sbm_debugfs_lock(inst);
+	err = arch_sbm_map_more(inst->arch, (buf->addr & PAGE_MASK) + i * PAGE_SIZE, page);
+	if (!err)
+		buf->pages[i] = page;
+	sbm_debugfs_unlock(inst);
+	if (err) {
+		sbm_free_page(&inst->memory, page);
+		inst->memory.nr_pages++;
+	}
+
+	return err;
 }
 
 /*
@@ -145,9 +187,13 @@ static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 		free_vm_area(buf->vm);
 
 	if (!(buf->flags & __SBM_BUF_MAP)) {
-		for (i = 0; i < buf->nr && buf->pages[i]; i++) {
-			clear_highpage(buf->pages[i]);
-			sbm_free_page(&inst->memory, buf->pages[i]);
+		for (i = 0; i < buf->nr; i++) {
+			if (buf->pages[i]) {
+				clear_highpage(buf->pages[i]);
+				sbm_free_page(&inst->memory, buf->pages[i]);
+			} else if (buf->flags & __SBM_BUF_HEAP) {
+				inst->memory.nr_pages--;
+			}
 		}
 	}
 
@@ -174,7 +220,8 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 	if (!buf)
 		return ERR_PTR(-ENOMEM);
 
-	buf->flags = flags;
+	/* A heap that has pages does not get them later */
+	buf->flags = flags & ~__SBM_BUF_HEAP;
 	buf->kaddr = kaddr;
 	buf->size = size;
 	buf->nr = nr;
@@ -183,6 +230,8 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 
 	if (flags & __SBM_BUF_MAP)
 		err = sbm_buffer_find_pages(buf);
+	else if (flags & __SBM_BUF_HEAP && inst->isolation == SBM_ISOLATION_STRONG)
+		err = sbm_buffer_reserve_pages(inst, buf);
 	else
 		err = sbm_buffer_alloc_pages(inst, buf);
 	if (err)
@@ -193,8 +242,10 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 
 	sbm_debugfs_lock(inst);
 	err = sbm_buffer_map(inst, buf);
-	if (!err)
+	if (!err) {
+		buf->flags = flags;
 		list_add_tail(&buf->list, &inst->buffers);
+	}
 	sbm_debugfs_unlock(inst);
 	if (err)
 		goto out_free;

@@ -25,6 +25,13 @@ int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 struct sbm_buffer *sbm_buffer_add_own(struct sbm_instance *inst, size_t size,
 				      unsigned int flags, const char *name);
 
+/*
+ * Have page @i of the heap @buf, which has none yet. Return: 0 or -ENOMEM. It cannot
+ * be -ENOSPC: that was seen to when the heap was set up.
+ */
+int sbm_buffer_populate(struct sbm_instance *inst, struct sbm_buffer *buf,
+			unsigned int i);
+
 /* Copy all output buffers to their callers */
 void sbm_buffers_copy_out(struct sbm_instance *inst);
 

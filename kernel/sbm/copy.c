@@ -22,6 +22,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/string.h>
 
+#include "buffer.h"
 #include "sbm.h"
 
 /**
@@ -31,12 +32,14 @@
  * @pages: Its pages; NULL if it is memory that the target shares with the kernel, at the
  *	   same address.
  * @nr:	   Number of pages.
+ * @heap:  It is the heap, which gets its pages as they are needed. Otherwise NULL.
  */
 struct sbm_span {
 	unsigned long	start;
 	unsigned long	end;
 	struct page	**pages;
 	unsigned int	nr;
+	struct sbm_buffer *heap;
 };
 
 static bool sbm_has(const struct sbm_span *span, unsigned long addr)
@@ -50,6 +53,7 @@ static bool sbm_find_span(struct sbm_instance *inst, unsigned long addr, bool wr
 {
 	struct sbm_buffer *buf;
 
+	span->heap = NULL;
 	if (inst->isolation == SBM_ISOLATION_STRONG) {
 		span->pages = arch_sbm_stack(inst->arch, &span->start, &span->nr);
 		span->end = span->start + span->nr * PAGE_SIZE;
@@ -67,11 +71,37 @@ static bool sbm_find_span(struct sbm_instance *inst, unsigned long addr, bool wr
 		span->end = buf->addr + buf->size;
 		span->pages = buf->pages;
 		span->nr = buf->nr;
+		span->heap = buf == inst->heap ? buf : NULL;
 		if (sbm_has(span, addr))
 			return !write || (buf->flags & __SBM_BUF_WRITE);
 	}
 
 	return false;
+}
+
+/* What is between @addr and @addr + @n, which are in @span, may have no pages yet */
+static int sbm_have_pages(struct sbm_instance *inst, const struct sbm_span *span,
+			  unsigned long addr, size_t n)
+{
+	unsigned long i, last;
+	int err;
+
+	if (!span->heap)
+		return 0;
+
+	i = (addr - span->start) >> PAGE_SHIFT;
+	last = (addr + n - 1 - span->start) >> PAGE_SHIFT;
+	for (; i <= last; i++) {
+		unsigned long safe = array_index_nospec(i, span->nr);
+
+		if (span->pages[safe])
+			continue;
+		err = sbm_buffer_populate(inst, span->heap, safe);
+		if (err)
+			return err;
+	}
+
+	return 0;
 }
 
 /*
@@ -109,6 +139,7 @@ static int sbm_copy_inst(struct sbm_instance *inst, unsigned long addr, void *kb
 			 size_t n, bool write)
 {
 	struct sbm_span span;
+	int err;
 
 	/* Without isolation, nobody knows what a target was given */
 	if (inst->isolation == SBM_ISOLATION_NONE) {
@@ -122,6 +153,9 @@ static int sbm_copy_inst(struct sbm_instance *inst, unsigned long addr, void *kb
 	/* A difference, which is not 0: a sum might overflow */
 	if (!sbm_find_span(inst, addr, write, &span) || n > span.end - addr)
 		return -EFAULT;
+	err = sbm_have_pages(inst, &span, addr, n);
+	if (err)
+		return err;
 
 	while (n) {
 		size_t len = min(n, sbm_rest_of_page(addr));
@@ -140,6 +174,7 @@ static long sbm_strncpy_inst(struct sbm_instance *inst, char *dst, unsigned long
 {
 	struct sbm_span span;
 	size_t done = 0;
+	int err;
 
 	if (inst->isolation == SBM_ISOLATION_NONE)
 		return strscpy(dst, (const char *)addr, n);
@@ -153,6 +188,9 @@ static long sbm_strncpy_inst(struct sbm_instance *inst, char *dst, unsigned long
 
 		if (!len)
 			return -EFAULT;
+		err = sbm_have_pages(inst, &span, addr, len);
+		if (err)
+			return err;
 		/* Look for the end in what was copied: the target may have another one now */
 		sbm_copy_piece(&span, addr, dst + done, len, false);
 		end = memchr(dst + done, 0, len);

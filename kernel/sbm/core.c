@@ -88,6 +88,8 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	if ((attr->flags & ~__SBM_ATTR_ALL) ||
 	    attr->min_isolation > SBM_ISOLATION_STRONG ||
 	    attr->stack_size > SBM_MAX_STACK_SIZE ||
+	    attr->heap_size > SBM_MAX_BUFFER_SIZE ||
+	    attr->log_size > SBM_MAX_LOG_SIZE ||
 	    (attr->memory_limit && attr->memory_limit < PAGE_SIZE))
 		return ERR_PTR(-EINVAL);
 
@@ -99,6 +101,8 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 	inst->id = atomic64_inc_return(&sbm_last_id);
 	INIT_LIST_HEAD(&inst->buffers);
 	INIT_LIST_HEAD(&inst->allowed);
+	inst->heap_size = PAGE_ALIGN(attr->heap_size);
+	inst->log_size = PAGE_ALIGN(attr->log_size);
 	inst->memory.max_pages = attr->memory_limit >> PAGE_SHIFT ?: ULONG_MAX;
 	sbm_time_init(&inst->time, attr);
 	inst->freezable = attr->flags & SBM_ATTR_FREEZABLE;
@@ -117,6 +121,7 @@ static struct sbm_instance *sbm_create(const struct sbm_attr *attr)
 		stack_size = attr->stack_size ?: SBM_DEFAULT_STACK_SIZE;
 		inst->arch = arch_sbm_create(PAGE_ALIGN(stack_size),
 					     attr->flags & SBM_ATTR_IBPB,
+					     attr->heap_size || attr->log_size,
 					     &inst->memory);
 		if (IS_ERR(inst->arch)) {
 			int err = PTR_ERR(inst->arch);
@@ -133,6 +138,7 @@ int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 {
 	static const struct sbm_attr defaults;
 	struct sbm_instance *inst;
+	int err;
 
 	if (!sbm)
 		return -EINVAL;
@@ -158,7 +164,13 @@ int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 	sbm->error = 0;
 	trace_sbm_init(inst->id, inst->isolation);
 
-	return 0;
+	err = sbm_runtime_add(inst);
+	if (err) {
+		sbm_destroy(sbm);
+		sbm->error = err;
+	}
+
+	return err;
 }
 EXPORT_SYMBOL_GPL(sbm_init_attr);
 
@@ -217,6 +229,7 @@ void sbm_destroy(struct sbm *sbm)
 	/* Tables first: no page goes back that they still map */
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_destroy(inst->arch);
+	sbm_runtime_drop(inst);
 	sbm_buffers_free(inst);
 	sbm_disallow_all(inst);
 	kfree(inst);
@@ -245,9 +258,12 @@ int sbm_reset(struct sbm *sbm)
 		if (READ_ONCE(sbm_is_broken))
 			err = -EOPNOTSUPP;
 	}
+	sbm_runtime_drop(inst);
 	sbm_buffers_free(inst);
 	sbm_debugfs_unlock(inst);
 	sbm_disallow_all(inst);
+	if (!err)
+		err = sbm_runtime_add(inst);
 
 	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->stopped = false;
@@ -380,11 +396,17 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 	memset(&inst->fault, 0, offsetof(struct sbm_fault, regs));
 	inst->time.call = 0;
 	inst->sbm = sbm;
-	if (inst->isolation == SBM_ISOLATION_STRONG)
+	if (inst->isolation == SBM_ISOLATION_STRONG) {
 		err = arch_sbm_call(inst, desc, &ret);
-	else
+		if (!err)
+			err = sbm_runtime_check(inst);
+	} else {
+		sbm_runtime_enter(inst);
 		err = sbm_call_direct(inst, desc, &ret);
+		sbm_runtime_leave(inst);
+	}
 	inst->sbm = NULL;
+	sbm_runtime_print(inst);
 	if (err) {
 		sbm_stat_stop(inst);
 		inst->fault.time = inst->time.call;

@@ -83,6 +83,10 @@ const char *sbm_buffer_kind(const struct sbm_buffer *buf)
 	if (buf->flags & __SBM_BUF_MAP)
 		return buf->flags & __SBM_BUF_WRITE ? "MAP_WRITABLE" :
 						      "MAP_READONLY";
+	if (buf->flags & __SBM_BUF_HEAP)
+		return "HEAP";
+	if (buf->flags & __SBM_BUF_LOG)
+		return "LOG";
 	if (!(buf->flags & __SBM_BUF_OUT))
 		return "COPY_IN";
 
@@ -397,14 +401,10 @@ void sbm_test_capture(struct sbm_out *out)
 	WRITE_ONCE(sbm_test_task, out ? current : NULL);
 }
 
-static struct sbm_out *sbm_test_wants(void)
+struct sbm_out *sbm_test_wants(void)
 {
 	return READ_ONCE(sbm_test_task) == current ? READ_ONCE(sbm_test_out) : NULL;
 }
-
-#else
-
-static struct sbm_out *sbm_test_wants(void) { return NULL; }
 
 #endif
 

@@ -16,6 +16,7 @@
 #include <linux/preempt.h>
 #include <linux/printk.h>
 #include <linux/sbm.h>
+#include <linux/sbm_runtime.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -43,7 +44,7 @@ struct task_struct;
  * @name:    What the caller calls it, for reports; cut off if it is long. A copy:
  *	     the caller may be a module that is gone before the instance is.
  * @vm:	     Address range in the kernel, for weak isolation.
- * @pages:   The pages.
+ * @pages:   The pages. NULL where the heap has none yet.
  */
 struct sbm_buffer {
 	struct list_head	list;
@@ -127,6 +128,12 @@ struct sbm_time {
  * @dma:	Its device, or NULL.
  * @memory:	Pages that it holds.
  * @time:	Time that it has used.
+ * @heap_size:	Size of the heap in bytes, 0 for none.
+ * @log_size:	The same for messages.
+ * @info:	What code inside has.
+ * @heap:	The heap, one of @buffers, or NULL.
+ * @log:	Messages from inside, one of @buffers, or NULL.
+ * @running:	A target without strong isolation that wants to find the heap.
  * @nr_skipped:	How often a target has met a tracer or a probe, and passed it.
  * @sbm:	What the caller knows it by, during a call; handlers of host calls get it.
  * @allowed:	Host calls that targets may make.
@@ -152,6 +159,12 @@ struct sbm_instance {
 	struct sbm_dma		*dma;
 	struct sbm_memory	memory;
 	struct sbm_time		time;
+	size_t			heap_size;
+	size_t			log_size;
+	struct sbm_guest_info	info;
+	struct sbm_buffer	*heap;
+	struct sbm_buffer	*log;
+	struct list_head	running;
 	u64			nr_skipped;
 	struct sbm		*sbm;
 	struct list_head	allowed;
@@ -287,6 +300,34 @@ void sbm_cancel_call(struct sbm_instance *inst);
 /* From any context but NMIs: its device has done what it must not */
 void sbm_poison_by_device(struct sbm_instance *inst);
 
+/*
+ * runtime.c: what code inside has besides buffers of callers. See
+ * Documentation/sandbox/runtime.rst.
+ */
+
+/* Give @inst its heap, and a place for messages. Return: 0, -ENOMEM or -ENOSPC. */
+int sbm_runtime_add(struct sbm_instance *inst);
+
+/* Before their buffers are freed */
+void sbm_runtime_drop(struct sbm_instance *inst);
+
+/* The heap is whole? As arch_sbm_call(). After a clean return. */
+int sbm_runtime_check(struct sbm_instance *inst);
+
+/* Print the messages of this call */
+void sbm_runtime_print(struct sbm_instance *inst);
+
+/* Around a call without strong isolation: runtime functions find what @inst has */
+void sbm_runtime_enter(struct sbm_instance *inst);
+void sbm_runtime_leave(struct sbm_instance *inst);
+
+/*
+ * For the architecture: a target has touched @addr, where nothing is mapped. It may
+ * sleep. Return: 0 if it can go on; -EFAULT if @addr is not in the heap; -ENOMEM if
+ * there is no page.
+ */
+int sbm_heap_fault(struct sbm_instance *inst, unsigned long addr);
+
 /* report.c: say in the log why @inst was stopped, with -EFAULT as sysctl.c wants it */
 void sbm_report(const struct sbm_instance *inst);
 const char *sbm_buffer_kind(const struct sbm_buffer *buf);
@@ -311,6 +352,11 @@ void sbm_report_write(struct sbm_out *out, const struct sbm_instance *inst);
  * not to the log. NULL for none.
  */
 void sbm_test_capture(struct sbm_out *out);
+
+/* Where what is said goes instead of the log, for this thread, or NULL */
+struct sbm_out *sbm_test_wants(void);
+#else
+static inline struct sbm_out *sbm_test_wants(void) { return NULL; }
 #endif
 
 /* Frames of a target's backtrace that a report shows: the innermost and the outermost */
@@ -589,13 +635,22 @@ const char *arch_sbm_available(void);
  * arch_sbm_create() - set up page tables and stack
  * @stack_size: Size of the stack in bytes, whole pages.
  * @ibpb:	See %SBM_ATTR_IBPB.
+ * @info:	arch_sbm_set_info() will be called.
  * @memory:	Where its pages count, until arch_sbm_destroy().
  *
  * Return: the state; ERR_PTR of -ENOMEM or -ENOSPC; ERR_PTR(-EOPNOTSUPP) if there is
  * no such barrier.
  */
-struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb, bool info,
 				 struct sbm_memory *memory);
+
+/**
+ * arch_sbm_set_info() - tell code inside what it has
+ * @as:	  The state, created for it; nothing runs in it.
+ * @info: What arch_sbm_guest_info() shall find inside. It can only be read there. Without
+ *	  this call, and after arch_sbm_reset(), it is all zero.
+ */
+void arch_sbm_set_info(struct arch_sbm *as, const struct sbm_guest_info *info);
 
 /**
  * arch_sbm_reset() - unmap and let go what a new instance does not have, scrub the rest
@@ -612,7 +667,8 @@ void arch_sbm_destroy(struct arch_sbm *as);
 /**
  * arch_sbm_map() - map pages between unmapped guard pages
  * @as:	   The state.
- * @pages: The pages.
+ * @pages: The pages. What is NULL is left out, for arch_sbm_map_more(), which then needs
+ *	   no page of its own.
  * @nr:	   How many; 0 reserves a guard page only.
  * @prot:  0 or %SBM_PROT_WRITE. Never executable.
  * @addr:  Where the first page was mapped, or the guard page.
@@ -621,6 +677,16 @@ void arch_sbm_destroy(struct arch_sbm *as);
  */
 int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 		 unsigned int prot, unsigned long *addr);
+
+/**
+ * arch_sbm_map_more() - map a page that was left out
+ * @as:	  The state.
+ * @addr: Its address.
+ * @page: The page, for reading and writing.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int arch_sbm_map_more(struct arch_sbm *as, unsigned long addr, struct page *page);
 
 /**
  * arch_sbm_admit() - prepare to call a function with strong isolation
@@ -793,9 +859,14 @@ static inline const char *arch_sbm_available(void)
 }
 
 static inline struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
-					       struct sbm_memory *memory)
+					       bool info, struct sbm_memory *memory)
 {
 	return ERR_PTR(-EOPNOTSUPP);
+}
+
+static inline void arch_sbm_set_info(struct arch_sbm *as,
+				     const struct sbm_guest_info *info)
+{
 }
 
 static inline void arch_sbm_reset(struct arch_sbm *as) { }
@@ -805,6 +876,12 @@ static inline void arch_sbm_destroy(struct arch_sbm *as) { }
 static inline int arch_sbm_map(struct arch_sbm *as, struct page **pages,
 			       unsigned int nr, unsigned int prot,
 			       unsigned long *addr)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline int arch_sbm_map_more(struct arch_sbm *as, unsigned long addr,
+				    struct page *page)
 {
 	return -EOPNOTSUPP;
 }

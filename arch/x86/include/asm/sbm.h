@@ -7,7 +7,11 @@
 
 #ifndef __ASSEMBLER__
 
+#include <linux/sizes.h>
 #include <linux/types.h>
+
+#include <asm/asm.h>
+#include <asm/page_types.h>
 
 struct module;
 struct sbm;
@@ -25,7 +29,39 @@ extern char __sbm_entry_end[];
 extern char __sbm_tracer_start[];
 extern char __sbm_tracer_end[];
 
+/* The window lies at a multiple of its size, and the stack in it */
+#define X86_SBM_WINDOW_SIZE	SZ_1G
+
 #ifdef CONFIG_SBM_X86
+
+struct sbm_guest_info;
+
+/*
+ * For code that may run inside: does it? By the processor's word, so what a target
+ * writes does not matter.
+ */
+static __always_inline bool arch_sbm_inside(void)
+{
+	unsigned int cs;
+
+	asm volatile("mov %%cs, %0" : "=r" (cs));
+
+	return cs & 3;
+}
+
+/* Inside, and on the stack that the target has got: what arch_sbm_set_info() has set */
+static __always_inline const struct sbm_guest_info *arch_sbm_guest_info(void)
+{
+	unsigned long window = current_stack_pointer & ~((unsigned long)X86_SBM_WINDOW_SIZE - 1);
+
+	return (const struct sbm_guest_info *)(window + PAGE_SIZE);
+}
+
+/* Inside, and on that stack: is the address one of the instance's? */
+static __always_inline bool arch_sbm_guest_owns(unsigned long addr)
+{
+	return !((addr ^ current_stack_pointer) & ~((unsigned long)X86_SBM_WINDOW_SIZE - 1));
+}
 
 /* pti_finalize() makes kernel text global again; called at its end */
 void x86_sbm_pti_finalized(void);

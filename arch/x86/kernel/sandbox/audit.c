@@ -62,6 +62,10 @@ static const struct sbm_kind sbm_kinds[SBM_NR_WHATS] = {
 		SBM_MAY_BE_THERE | SBM_MAY_RING3,
 		"compiled code reads the current task; zeroes",
 	},
+	[SBM_WHAT_INFO] = {
+		SBM_MAY_BE_THERE | SBM_MAY_RING3,
+		"code inside looks for its heap; zeroes, or a page of the instance",
+	},
 	[SBM_WHAT_STACK] = {
 		SBM_MAY_BE_THERE | SBM_MAY_RING3 | SBM_MAY_WRITE,
 		"pages of the instance",
@@ -370,7 +374,7 @@ static void sbm_inspect_areas(struct sbm_inspection *s)
 {
 	const struct sbm_instance *inst = s->look.inst;
 	const struct arch_sbm *as = inst->arch;
-	unsigned long behind = SBM_WINDOW_START;
+	unsigned long behind = SBM_INFO + PAGE_SIZE;
 	const struct sbm_buffer *buf;
 	unsigned long low = as->zero;
 	unsigned int i;
@@ -416,16 +420,22 @@ static void sbm_inspect_counts(struct sbm_inspection *s)
 	const struct sbm_buffer *buf;
 	unsigned int i;
 
-	held = as->nr_own + as->nr_tables;
+	held = as->nr_own + as->nr_tables + !!as->info;
+	if (as->info)
+		sbm_inspect_held(s, as->info, SBM_HELD_OWN);
 	for (i = 0; i < as->nr_own; i++)
 		sbm_inspect_held(s, as->own[i], SBM_HELD_OWN);
 	list_for_each_entry(buf, &inst->buffers, list) {
-		in_buffers += buf->nr;
-		if (buf->flags & __SBM_BUF_MAP)
-			continue;
-		held += buf->nr;
-		for (i = 0; i < buf->nr; i++)
+		for (i = 0; i < buf->nr; i++) {
+			/* The heap gets its pages one by one */
+			if (!buf->pages[i])
+				continue;
+			in_buffers++;
+			if (buf->flags & __SBM_BUF_MAP)
+				continue;
+			held++;
 			sbm_inspect_held(s, buf->pages[i], SBM_HELD_BUFFER);
+		}
 	}
 
 	if (s->nr_tables != as->nr_tables)
@@ -530,6 +540,11 @@ int arch_sbm_audit_ask(struct sbm_audit *audit, unsigned int i)
 	unsigned int page;
 	int err;
 
+	if (as->info) {
+		err = sbm_audit_hold(audit, i, page_to_pfn(as->info), SBM_HELD_OWN);
+		if (err)
+			return err;
+	}
 	for (page = 0; page < as->nr_own; page++) {
 		err = sbm_audit_hold(audit, i, page_to_pfn(as->own[page]), SBM_HELD_OWN);
 		if (err)

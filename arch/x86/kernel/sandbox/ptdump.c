@@ -58,6 +58,7 @@ const char * const sbm_what_names[SBM_NR_WHATS] = {
 	[SBM_WHAT_UNEXPECTED]	= "unexpected",
 	[SBM_WHAT_SHADOW]	= "per-CPU stand-in",
 	[SBM_WHAT_ZERO]		= "zero page",
+	[SBM_WHAT_INFO]		= "information",
 	[SBM_WHAT_STACK]	= "stack",
 	[SBM_WHAT_BUFFER]	= "buffer",
 	[SBM_WHAT_GATE_IDT]	= "IDT, gate of CPU",
@@ -167,6 +168,9 @@ static void sbm_classify_window(struct sbm_look *look, struct sbm_leaf *leaf)
 	if (page) {
 		leaf->place = leaf->start < as->stack_low ? SBM_WHAT_SHADOW :
 							    SBM_WHAT_STACK;
+	} else if (leaf->start == SBM_INFO) {
+		leaf->place = SBM_WHAT_INFO;
+		page = as->info ?: ZERO_PAGE(0);
 	} else if (leaf->start >= as->zero && leaf->start < as->zero_end) {
 		leaf->place = SBM_WHAT_ZERO;
 		page = ZERO_PAGE(0);
@@ -185,7 +189,7 @@ static void sbm_classify_window(struct sbm_look *look, struct sbm_leaf *leaf)
 		page = leaf->buf->pages[index];
 	}
 
-	if (leaf->shift == PAGE_SHIFT && page_to_pfn(page) == leaf->pfn)
+	if (page && leaf->shift == PAGE_SHIFT && page_to_pfn(page) == leaf->pfn)
 		leaf->what = leaf->place;
 }
 

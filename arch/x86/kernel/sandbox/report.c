@@ -54,6 +54,10 @@ bool arch_sbm_area(const struct arch_sbm *as, unsigned int i, struct sbm_area *a
 		area->name = "stand-in for per-CPU data";
 		area->start = as->shadow[i - 2];
 		area->end = area->start + PAGE_SIZE;
+	} else if (i - 2 == as->nr_shadow) {
+		area->name = "information for code inside";
+		area->start = SBM_INFO;
+		area->end = SBM_INFO + PAGE_SIZE;
 	} else {
 		return false;
 	}

@@ -570,6 +570,13 @@ static int sbm_page_fault(struct sbm_instance *inst, unsigned long cr2,
 	if (!allowed) {
 		*last_ip = 0;
 		*last_addr = 0;
+		/* The heap grows. A page that is there has refused what was tried. */
+		if (!(error & (X86_PF_PROT | X86_PF_INSTR)) && !detour) {
+			int err = sbm_heap_fault(inst, cr2);
+
+			if (err != -EFAULT)
+				return err ? sbm_stop(inst, SBM_CAUSE_PAGE_FAULT, err) : 0;
+		}
 		if (detour && detour == cr2) {
 			if (!sbm_has_copy(inst->arch, regs->ip))
 				return sbm_skip_probe(inst);

@@ -35,6 +35,12 @@ struct sbm_memory;
 #define SBM_WINDOW_END		(SBM_WINDOW_START + SBM_WINDOW_SIZE)
 
 /*
+ * Where code inside finds out what it has: always the window's second page, which
+ * follows from the stack pointer, see arch_sbm_guest_info().
+ */
+#define SBM_INFO		(SBM_WINDOW_START + PAGE_SIZE)
+
+/*
  * The PCIDs of sandboxes. The kernel's own are 1 to 2047; user space's twins under
  * page-table isolation are 2049 and a few more, see tlb.c for the checks. Eight
  * cost a lookup of one cache line or two, and serve more sandboxes than take turns
@@ -84,6 +90,7 @@ struct sbm_tlb {
  * @buffers:	Address of the first buffer: @next as it was at first.
  * @shadow:	Addresses of the pages that stand in for per-CPU data.
  * @nr_shadow:	Number of these.
+ * @info:	Page at %SBM_INFO, or NULL: zeroes.
  * @zero:	Zeroes that stand in for current.
  * @zero_end:	Address behind them.
  * @stack_low:	Lowest byte of the stack.
@@ -111,6 +118,7 @@ struct arch_sbm {
 	unsigned long	buffers;
 	unsigned long	shadow[SBM_MAX_SHADOW];
 	unsigned int	nr_shadow;
+	struct page	*info;
 	unsigned long	zero;
 	unsigned long	zero_end;
 	unsigned long	stack_low;

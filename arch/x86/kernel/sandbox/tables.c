@@ -41,6 +41,7 @@
 #include <linux/preempt.h>
 #include <linux/processor.h>
 #include <linux/random.h>
+#include <linux/sbm_runtime.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/stackprotector.h>
@@ -67,6 +68,8 @@
 
 /* The window's tables hang below one PMD page */
 static_assert(SBM_WINDOW_SIZE <= PUD_SIZE);
+/* Code inside knows it, too */
+static_assert(SBM_WINDOW_SIZE == X86_SBM_WINDOW_SIZE);
 
 /* A byte of shadow for eight of the stack, which need not begin on a page */
 static unsigned int sbm_max_kasan_pages(size_t stack_size)
@@ -603,7 +606,14 @@ int arch_sbm_map(struct arch_sbm *as, struct page **pages, unsigned int nr,
 		return -ENOSPC;
 
 	for (i = 0; i < nr; i++) {
-		err = sbm_map_page(as, start + i * PAGE_SIZE, pages[i], flags);
+		unsigned long page_addr = start + i * PAGE_SIZE;
+
+		/* The tables for what is left out are there from the start */
+		if (!pages[i])
+			err = PTR_ERR_OR_ZERO(sbm_walk(as, as->top, page_addr, PAGE_SHIFT,
+						       _PAGE_USER));
+		else
+			err = sbm_map_page(as, page_addr, pages[i], flags);
 		if (err)
 			goto out_unmap;
 	}
@@ -621,6 +631,34 @@ out_unmap:
 	}
 
 	return err;
+}
+
+int arch_sbm_map_more(struct arch_sbm *as, unsigned long addr, struct page *page)
+{
+	return sbm_map_page(as, addr, page, SBM_WRITE);
+}
+
+/* What code inside can find out about its instance. Never writable there. */
+static int sbm_create_info(struct arch_sbm *as, bool info)
+{
+	struct page *page = ZERO_PAGE(0);
+
+	if (WARN_ON_ONCE(sbm_window_take(as, 1) != SBM_INFO))
+		return -ENOSPC;
+
+	if (info) {
+		page = sbm_alloc_page(as->memory);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		as->info = page;
+	}
+
+	return sbm_map_page(as, SBM_INFO, page, SBM_READ);
+}
+
+void arch_sbm_set_info(struct arch_sbm *as, const struct sbm_guest_info *info)
+{
+	memcpy(page_address(as->info), info, sizeof(*info));
 }
 
 /* A zeroed page of the instance at @addr */
@@ -764,7 +802,7 @@ static int sbm_create_stack(struct arch_sbm *as, size_t size)
 /* See &arch_sbm.id */
 static atomic64_t sbm_last_as;
 
-struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
+struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb, bool info,
 				 struct sbm_memory *memory)
 {
 	unsigned int max_own = (stack_size >> PAGE_SHIFT) + SBM_MAX_SHADOW +
@@ -802,7 +840,9 @@ struct arch_sbm *arch_sbm_create(size_t stack_size, bool ibpb,
 	as->nr_tables = 1;
 	as->next = SBM_WINDOW_START + PAGE_SIZE;
 
-	err = sbm_create_shadow(as);
+	err = sbm_create_info(as, info);
+	if (!err)
+		err = sbm_create_shadow(as);
 	if (!err)
 		err = sbm_create_stack(as, stack_size);
 	if (err)
@@ -829,6 +869,8 @@ void arch_sbm_destroy(struct arch_sbm *as)
 		clear_page(page_address(as->own[i]));
 		sbm_free_page(as->memory, as->own[i]);
 	}
+	if (as->info)
+		sbm_free_page(as->memory, as->info);
 
 	kfree(as->own);
 	kfree_sensitive(as);
@@ -903,6 +945,8 @@ void arch_sbm_reset(struct arch_sbm *as)
 	sbm_unmap_modules(as);
 	for (i = 0; i < as->nr_own; i++)
 		clear_page(page_address(as->own[i]));
+	if (as->info)
+		clear_page(page_address(as->info));
 	sbm_fill_shadow(as);
 	memset(&as->regs, 0, sizeof(as->regs));
 }
