@@ -31,12 +31,58 @@ sbm_boots_begin()
 		files+=("$m=/modules/$(basename "$m")")
 	done
 	"$SBM_DIR/jffs2/mkimage.py" hostile "$SBM_CACHE/test-jffs2.img" > "$SBM_CACHE/test-jffs2.list"
+	squashfs_image "$SBM_CACHE/test-squashfs"
+	mac_maps "$SBM_CACHE/test-mac"
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
 		"$SBM_DIR/guest/suites=/suites" "$task_state=/sbm_task_state" \
 		"$SBM_CACHE/test-jffs2.img=/jffs2.img" "$SBM_CACHE/test-jffs2.list=/jffs2.list" \
+		"$SBM_CACHE/test-squashfs.img=/squashfs.img" \
+		"$SBM_CACHE/test-squashfs.sums=/squashfs.sums" \
+		"$SBM_CACHE/test-mac.maps=/mac.maps" "$SBM_CACHE/test-mac.parts=/mac.parts" \
 		"${files[@]}" "$@"
+}
+
+# squashfs_image PREFIX: PREFIX.img has some hundred files, PREFIX.sums says what is in
+# them, as sha256sum does.
+squashfs_image()
+{
+	sbm_need squashfs-tools
+	rm -rf "$1.tree"
+	"$SBM_DIR/jffs2/mkimage.py" tree "$1.tree" |
+		sed -nE 's/^f ([0-9a-f]{64}) (.*)$/\1  \2/p' > "$1.sums"
+	# Small blocks, so that there are many
+	mksquashfs "$1.tree" "$1.img" -comp lz4 -b 8K -all-root -mkfs-time 0 -all-time 0 \
+		-noappend -no-progress > "$1.log" 2>&1 || die "no image is made, see $1.log"
+	rm -rf "$1.tree"
+}
+
+# mac_maps PREFIX: PREFIX.maps has the first 32 KiB of disks of 4 MiB, partitioned by
+# parted; PREFIX.parts has a line for each partition: disk, number, start and size.
+mac_maps()
+{
+	local disk=$1.disk i j start commands
+
+	sbm_need parted
+	rm -f "$1.maps" "$1.parts" "$1.log"
+	for i in {0..11}; do
+		commands=(mklabel mac)
+		start=$((64 + i))
+		for ((j = 0; j <= i; j++)); do
+			commands+=(mkpart "part-$j" hfs+ "${start}s" "$((start + 100 * j + i))s")
+			start=$((start + 100 * j + i + 1 + j % 3))
+		done
+		rm -f "$disk"
+		truncate -s 4M "$disk"
+		parted -s -a none "$disk" "${commands[@]}" >> "$1.log" 2>&1 ||
+			die "no disk is made, see $1.log"
+		parted -s -m "$disk" unit s print 2>> "$1.log" | tr -d s |
+			awk -F: -v i="$i" '$1 ~ /^[0-9]+$/ { print i, $1, $2, $4 }' >> "$1.parts"
+		head -c 32768 "$disk" >> "$1.maps"
+	done
+	rm -f "$disk"
+	[ "$(wc -l < "$1.parts")" -gt 80 ] || die "partitions are missing, see $1.log"
 }
 
 sbm_boots_power()
