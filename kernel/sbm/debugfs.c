@@ -314,6 +314,7 @@ void sbm_debugfs_dump(struct seq_file *m, struct sbm_instance *inst)
 	list_for_each_entry(buf, &inst->buffers, list)
 		seq_printf(m, "buffer %u: %s, %zu bytes at %lx\n", ++nr,
 			   sbm_buffer_kind(buf), buf->size, buf->addr);
+	sbm_allowed_show(m, inst);
 
 	if (inst->isolation == SBM_ISOLATION_STRONG)
 		arch_sbm_dump_tables(m, inst);

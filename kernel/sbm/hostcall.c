@@ -23,11 +23,13 @@
 #include <linux/sbm.h>
 #include <linux/sbm_host.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
 #include <trace/events/sbm.h>
 
+#include "debugfs.h"
 #include "sbm.h"
 
 /* === What is allowed === */
@@ -75,7 +77,9 @@ static int sbm_allow_call(struct sbm_instance *inst, const struct sbm_hostcall *
 	a->owner = call->owner;
 	list_add(&a->of_all, &sbm_allowed_of_modules);
 	mutex_unlock(&sbm_allowed_lock);
+	sbm_debugfs_lock(inst);
 	list_add_tail(&a->list, &inst->allowed);
+	sbm_debugfs_unlock(inst);
 
 	return 0;
 }
@@ -119,7 +123,9 @@ void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
 {
 	entry->call = call;
 	entry->builtin = true;
+	sbm_debugfs_lock(inst);
 	list_add_tail(&entry->list, &inst->allowed);
+	sbm_debugfs_unlock(inst);
 }
 
 void sbm_disallow_all(struct sbm_instance *inst)
@@ -129,13 +135,29 @@ void sbm_disallow_all(struct sbm_instance *inst)
 	list_for_each_entry_safe(a, next, &inst->allowed, list) {
 		if (a->builtin)
 			continue;
+		/* First from where it is looked at: it is part of the module */
+		sbm_debugfs_lock(inst);
+		list_del(&a->list);
+		sbm_debugfs_unlock(inst);
 		mutex_lock(&sbm_allowed_lock);
 		list_del(&a->of_all);
 		module_put(a->owner);
 		mutex_unlock(&sbm_allowed_lock);
-		list_del(&a->list);
 		kfree(a);
 	}
+}
+
+void sbm_allowed_show(struct seq_file *m, const struct sbm_instance *inst)
+{
+	const struct sbm_allowed *a;
+
+	/* A name is the module's */
+	mutex_lock(&sbm_allowed_lock);
+	list_for_each_entry(a, &inst->allowed, list) {
+		if (a->call)
+			seq_printf(m, "host call: %s\n", a->call->name);
+	}
+	mutex_unlock(&sbm_allowed_lock);
 }
 
 #ifdef CONFIG_MODULES

@@ -332,10 +332,10 @@ static bool sbm_is_violation(const struct sbm_instance *inst)
 	return inst->poison == -EFAULT;
 }
 
-/* The number is the target's: it may well be no host call's */
+/* The number is the target's: if it is a host call's, the symbol tells */
 static void sbm_report_hostcall(struct sbm_out *out, const struct sbm_instance *inst)
 {
-	sbm_say(out, "  number %lx, which is %ps", inst->denied, (void *)inst->denied);
+	sbm_say(out, "  number %ps", (void *)inst->denied);
 }
 
 /*

@@ -216,6 +216,9 @@ void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
 /* Forget what sbm_allow() has allowed */
 void sbm_disallow_all(struct sbm_instance *inst);
 
+/* List what is allowed, for debugfs. The owner changes nothing meanwhile. */
+void sbm_allowed_show(struct seq_file *m, const struct sbm_instance *inst);
+
 /* For a test: its module has gone although instances hold it, which lose their reference */
 void sbm_test_module_goes(struct module *mod);
 
