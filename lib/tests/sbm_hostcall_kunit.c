@@ -436,6 +436,30 @@ static void no_host_calls_outside(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, seen.served, 0);
 }
 
+/* With sbm=off: what is not allowed is so all the same, and copies are plain ones */
+static void rules_hold_without_isolation(struct kunit *test)
+{
+	long out, value = 0x1234, *inside;
+	struct sbm sbm;
+
+	if (sbm_isolation() > SBM_ISOLATION_NONE)
+		kunit_skip(test, "there is isolation");
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	memset(&seen, 0, sizeof(seen));
+	out = 77;
+	inside = SBM_COPY_OUT(&sbm, &out, sizeof(out));
+	expect_denied(test, &sbm, sbm_call(&sbm, hc_call_one, 3, inside));
+	KUNIT_EXPECT_EQ(test, seen.served, 0);
+
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_one), 0);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_one, 3, &out), 5);
+	KUNIT_EXPECT_EQ(test, out, 3);
+	KUNIT_EXPECT_EQ(test, sbm_copy_from(&sbm, &out, sbm_ptr(&value), sizeof(out)), 0);
+	KUNIT_EXPECT_EQ(test, out, 0x1234);
+	sbm_destroy(&sbm);
+}
+
 /* === What handlers may do === */
 
 static struct sbm *other_sbm;
@@ -1756,6 +1780,7 @@ static struct kunit_case sbm_hostcall_cases[] = {
 	KUNIT_CASE(allowing_has_its_rules),
 	KUNIT_CASE(builtin_calls_outlive_a_reset),
 	KUNIT_CASE(no_host_calls_outside),
+	KUNIT_CASE(rules_hold_without_isolation),
 	KUNIT_CASE(handlers_sleep_and_use_other_instances),
 	KUNIT_CASE(host_calls_of_two_instances_nest),
 	KUNIT_CASE(loops_of_host_calls_run_out_of_time),

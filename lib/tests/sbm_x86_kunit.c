@@ -4636,6 +4636,8 @@ static void kernel_can_use_the_fpu_afterwards(struct kunit *test)
 /* RDX is 0, RSI the hostile value, RDI the arguments */
 #define EACH_EXIT(x, prepare)						\
 	x(prepare, "int $" __stringify(RETURN_VECTOR), .returns = true)	\
+	x(prepare, "int $" __stringify(HOSTCALL_VECTOR),		\
+	  .want = { BIT(SBM_CAUSE_HOSTCALL), HOSTCALL_VECTOR, 0, 0, ANY }) \
 	x(prepare, "syscall", .want = { BIT(SBM_CAUSE_SYSCALL),		\
 					ANY, ANY, 0, 0 })		\
 	x(prepare, "sysenter", .is_sysenter = true)			\
