@@ -335,8 +335,12 @@ int sbm_dma_read(struct sbm_dma_buffer *buf, size_t offset, void *to, size_t len
  * @from:   The caller's memory.
  * @len:    Number of bytes.
  *
+ * A buffer that the device is only to write has nothing of the kernel's: some IOMMUs let
+ * it read what it can write.
+ *
  * Context: Process context, may sleep. No target of the instance runs.
- * Return: 0; -EINVAL if it is outside; -ENODEV after sbm_reset() or sbm_destroy().
+ * Return: 0; -EINVAL if it is outside, or with %DMA_FROM_DEVICE; -ENODEV after
+ * sbm_reset() or sbm_destroy().
  */
 int sbm_dma_write(struct sbm_dma_buffer *buf, size_t offset, const void *from, size_t len);
 

@@ -841,6 +841,9 @@ static int sbm_dma_access(struct sbm_dma_buffer *buf, size_t offset, void *kaddr
 	struct sbm_dma_rights rights;
 	int err = 0;
 
+	/* The device could see it: not every IOMMU and its driver have write-only */
+	if (write && !sbm_device_reads(buf->dir))
+		return -EINVAL;
 	if (offset > buf->size || len > buf->size - offset)
 		return -EINVAL;
 

@@ -362,7 +362,7 @@ static void sbm_report_head(struct sbm_out *out, const struct sbm_instance *inst
 		sbm_say(out, "  which is %s", what);
 	} else if (f->cause == SBM_CAUSE_HOSTCALL) {
 		sbm_report_hostcall(out, inst);
-	} else if (sbm_is_violation(inst)) {
+	} else if (sbm_is_violation(inst) && f->cause != SBM_CAUSE_DEVICE) {
 		sbm_say(out, "  vector %u, error code %lx", f->vector, f->error_code);
 	}
 

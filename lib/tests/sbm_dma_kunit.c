@@ -369,6 +369,8 @@ static void offsets_are_checked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sbm_dma_read(buf, 1, &byte, SIZE_MAX), -EINVAL);
 	KUNIT_EXPECT_EQ(test, sbm_dma_sync_for_device(buf), -EINVAL);
 	KUNIT_EXPECT_EQ(test, sbm_dma_sync_for_cpu(buf), -EINVAL);
+	KUNIT_EXPECT_EQ(test, sbm_dma_write(fake_alloc(test, fake, 100, DMA_FROM_DEVICE), 0,
+					    &byte, 1), -EINVAL);
 	/* It was not mapped: fine */
 	sbm_dma_unmap(buf);
 	fake_exit(fake);

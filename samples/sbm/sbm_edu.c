@@ -19,7 +19,9 @@
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/iommu.h>
 #include <linux/iopoll.h>
+#include <linux/irqflags.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
@@ -85,6 +87,7 @@ struct edu_slot {
  * @dma:    What the device shares with the parser.
  * @to:	    A buffer that the device reads.
  * @from:   A buffer that the device writes.
+ * @both:   A buffer that it reads and writes.
  * @slot:   Commands and what they mean, a page of its own.
  * @target: @slot, as the target sees it.
  * @stops:  How often the device was told to stop.
@@ -98,6 +101,7 @@ struct edu {
 	struct sbm_dma		*dma;
 	struct sbm_dma_buffer	*to;
 	struct sbm_dma_buffer	*from;
+	struct sbm_dma_buffer	*both;
 	struct edu_slot		*slot;
 	struct edu_slot		*target;
 	unsigned int		stops;
@@ -239,7 +243,8 @@ static int edu_open(struct edu *edu, unsigned int flags, enum sbm_dma_isolation 
 	}
 	edu->to = sbm_dma_alloc(edu->dma, EDU_SIZE, DMA_TO_DEVICE, 0, "to");
 	edu->from = sbm_dma_alloc(edu->dma, EDU_SIZE, DMA_FROM_DEVICE, 0, "from");
-	if (IS_ERR(edu->to) || IS_ERR(edu->from)) {
+	edu->both = sbm_dma_alloc(edu->dma, EDU_SIZE, DMA_BIDIRECTIONAL, 0, "both");
+	if (IS_ERR(edu->to) || IS_ERR(edu->from) || IS_ERR(edu->both)) {
 		err = -ENOMEM;
 		goto out_close;
 	}
@@ -248,7 +253,7 @@ static int edu_open(struct edu *edu, unsigned int flags, enum sbm_dma_isolation 
 	if (err)
 		goto out_close;
 
-	err = sbm_dma_map(edu->to) ?: sbm_dma_map(edu->from);
+	err = sbm_dma_map(edu->to) ?: sbm_dma_map(edu->from) ?: sbm_dma_map(edu->both);
 	if (err)
 		goto out_close;
 	pci_set_master(edu->pdev);
@@ -316,11 +321,17 @@ static bool edu_device_has(struct edu *edu, u8 pattern)
 	if (!expect(edu, page))
 		return true;
 
-	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
-	sbm_dma_unmap(edu->from);
-	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	/* If it writes nothing, that shall not look like an answer */
+	sbm_dma_unmap(edu->both);
+	memset(page, ~pattern, EDU_MEMORY_SIZE);
+	expect(edu, !sbm_dma_write(edu->both, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->both));
+	expect(edu, !edu_transfer(edu, edu->both, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->both);
+	expect(edu, !sbm_dma_read(edu->both, 0, page, EDU_MEMORY_SIZE));
 	has = memchr(page, pattern, EDU_MEMORY_SIZE);
-	expect(edu, !sbm_dma_map(edu->from));
+	expect(edu, memchr_inv(page, ~pattern, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->both));
 	kfree(page);
 
 	return has;
@@ -328,33 +339,20 @@ static bool edu_device_has(struct edu *edu, u8 pattern)
 
 /*
  * After an access that an IOMMU has refused. If its driver says so, the instance is
- * poisoned, and the device is stopped; else a target runs on. Begin again.
+ * poisoned and the device is stopped: begin again.
  */
-static int edu_after_fault(struct edu *edu, unsigned int flags, bool must_fault)
+static int edu_after_fault(struct edu *edu, unsigned int flags)
 {
 	struct sbm_dma_stats stats;
-	unsigned int i, stops;
-	int err;
 
 	/* It comes through an interrupt, and a thread */
-	for (i = 0; i < 50; i++) {
-		sbm_dma_get_stats(edu->dma, &stats);
-		if (stats.faults || !must_fault)
-			break;
-		msleep(20);
-	}
+	msleep(50);
+	sbm_dma_get_stats(edu->dma, &stats);
 	if (!stats.faults)
 		return 0;
 
-	err = sbm_call(&edu->sbm, edu_parse, edu->target, 0);
-	expect(edu, err == -EFAULT);
-	expect(edu, sbm_fault(&edu->sbm) && sbm_fault(&edu->sbm)->cause == SBM_CAUSE_DEVICE);
-	sbm_dma_stop(edu->dma);
-	stops = edu->stops;
-	expect(edu, stops == 1);
-	expect(edu, sbm_dma_map(edu->from) == -ENODEV);
+	pr_info("%s: reported by the driver of the IOMMU\n", edu->name);
 	edu_close(edu);
-	pr_info("%s: fault attributed\n", edu->name);
 
 	return edu_open(edu, flags, SBM_DMA_NONE);
 }
@@ -392,7 +390,7 @@ out:
 }
 
 /* The command names memory of the kernel, to be written */
-static int edu_write_out(struct edu *edu, unsigned int flags, bool must_fault)
+static int edu_write_out(struct edu *edu, unsigned int flags)
 {
 	u8 *victim = edu_victim(edu, 0x11);
 	bool changed;
@@ -408,14 +406,14 @@ static int edu_write_out(struct edu *edu, unsigned int flags, bool must_fault)
 	expect(edu, changed == edu_is(edu, SBM_DMA_NONE));
 	pr_info("%s: write out of bounds: memory %s\n", edu->name,
 		changed ? "changed" : "unchanged");
-	err = edu_after_fault(edu, flags, must_fault && !changed);
+	err = edu_after_fault(edu, flags);
 	free_page((unsigned long)victim);
 
 	return err;
 }
 
 /* The command names memory of the kernel, to be read */
-static int edu_read_out(struct edu *edu, unsigned int flags, bool must_fault)
+static int edu_read_out(struct edu *edu, unsigned int flags)
 {
 	u8 *victim = edu_victim(edu, 0x99);
 	bool read;
@@ -427,7 +425,7 @@ static int edu_read_out(struct edu *edu, unsigned int flags, bool must_fault)
 	edu_fill_device(edu, 0x22);
 	expect(edu, !edu_transfer(edu, edu->to, virt_to_phys(victim) - sbm_dma_addr(edu->to), 100,
 				  false));
-	err = edu_after_fault(edu, flags, must_fault && !edu_is(edu, SBM_DMA_NONE));
+	err = edu_after_fault(edu, flags);
 	if (!err) {
 		read = edu_device_has(edu, 0x99);
 		expect(edu, read == edu_is(edu, SBM_DMA_NONE));
@@ -440,7 +438,7 @@ static int edu_read_out(struct edu *edu, unsigned int flags, bool must_fault)
 }
 
 /* In bounds, but the other way round than the buffer is for */
-static int edu_wrong_direction(struct edu *edu, unsigned int flags, bool must_fault)
+static int edu_wrong_direction(struct edu *edu, unsigned int flags)
 {
 	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
 	int err = -ENOMEM;
@@ -456,22 +454,21 @@ static int edu_wrong_direction(struct edu *edu, unsigned int flags, bool must_fa
 	expect(edu, !edu_transfer(edu, edu->to, 0, EDU_MEMORY_SIZE, true));
 	expect(edu, !sbm_dma_read(edu->to, 0, page, EDU_MEMORY_SIZE));
 	expect(edu, !memchr_inv(page, 0x44, EDU_MEMORY_SIZE));
-	err = edu_after_fault(edu, flags, must_fault);
+	err = edu_after_fault(edu, flags);
 	if (err)
 		goto out;
 
-	/* It reads what it is to write */
+	/* It reads what it is to write. Nobody but itself can have written there. */
+	edu_fill_device(edu, 0x55);
+	expect(edu, sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE) == -EINVAL);
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
 	edu_fill_device(edu, 0x33);
-	sbm_dma_unmap(edu->from);
-	memset(page, 0x55, EDU_MEMORY_SIZE);
-	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
-	expect(edu, !sbm_dma_map(edu->from));
 	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, false));
-	err = edu_after_fault(edu, flags, must_fault);
+	err = edu_after_fault(edu, flags);
 	if (err)
 		goto out;
-	if (!edu_is(edu, SBM_DMA_NONE))
-		expect(edu, !edu_device_has(edu, 0x55));
+	pr_info("%s: what it has written, the device can %sread\n", edu->name,
+		edu_device_has(edu, 0x55) ? "" : "not ");
 	pr_info("%s: wrong direction: done\n", edu->name);
 out:
 	kfree(page);
@@ -482,7 +479,7 @@ out:
  * The device has used a buffer, so that the IOMMU's TLB has it, and uses it again when it
  * has it no more.
  */
-static int edu_stale(struct edu *edu, unsigned int flags, bool must_fault)
+static int edu_stale(struct edu *edu, unsigned int flags)
 {
 	u8 *page = kmalloc(EDU_MEMORY_SIZE, GFP_KERNEL);
 	struct edu_request req = { .count = EDU_MEMORY_SIZE, .to_memory = 1, };
@@ -492,19 +489,19 @@ static int edu_stale(struct edu *edu, unsigned int flags, bool must_fault)
 		return err;
 
 	edu_fill_device(edu, 0x66);
-	req.address = sbm_dma_addr(edu->from);
-	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
-	sbm_dma_unmap(edu->from);
+	req.address = sbm_dma_addr(edu->both);
+	expect(edu, !edu_transfer(edu, edu->both, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->both);
 	memset(page, 0x10, EDU_MEMORY_SIZE);
-	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_write(edu->both, 0, page, EDU_MEMORY_SIZE));
 	expect(edu, !edu_start(edu, &req));
 	expect(edu, !edu_wait(edu));
-	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_read(edu->both, 0, page, EDU_MEMORY_SIZE));
 	expect(edu, !memchr_inv(page, 0x10, EDU_MEMORY_SIZE));
-	err = edu_after_fault(edu, flags, must_fault);
+	err = edu_after_fault(edu, flags);
 	if (!err) {
-		if (sbm_dma_addr(edu->from) == DMA_MAPPING_ERROR)
-			expect(edu, !sbm_dma_map(edu->from));
+		if (sbm_dma_addr(edu->both) == DMA_MAPPING_ERROR)
+			expect(edu, !sbm_dma_map(edu->both));
 		pr_info("%s: after unmapping: done\n", edu->name);
 	}
 	kfree(page);
@@ -525,23 +522,23 @@ static int edu_in_flight(struct edu *edu, unsigned int flags)
 		return -ENOMEM;
 
 	edu_fill_device(edu, 0x88);
-	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
-	sbm_dma_unmap(edu->from);
+	expect(edu, !edu_transfer(edu, edu->both, 0, EDU_MEMORY_SIZE, true));
+	sbm_dma_unmap(edu->both);
 	memset(page, 0x20, EDU_MEMORY_SIZE);
-	expect(edu, !sbm_dma_write(edu->from, 0, page, EDU_MEMORY_SIZE));
-	expect(edu, !sbm_dma_map(edu->from));
+	expect(edu, !sbm_dma_write(edu->both, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_map(edu->both));
 
-	expect(edu, !edu_command(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, !edu_command(edu, edu->both, 0, EDU_MEMORY_SIZE, true));
 	expect(edu, sbm_call(&edu->sbm, edu_crash, edu->target) == -EFAULT);
 	expect(edu, readl(edu->regs + EDU_DMA_COMMAND) & EDU_DMA_RUN);
 	expect(edu, edu->stops == 1);
 	pci_read_config_word(edu->pdev, PCI_COMMAND, &command);
 	expect(edu, !(command & PCI_COMMAND_MASTER));
-	expect(edu, sbm_dma_addr(edu->from) == DMA_MAPPING_ERROR);
+	expect(edu, sbm_dma_addr(edu->both) == DMA_MAPPING_ERROR);
 
 	pci_set_master(edu->pdev);
 	expect(edu, !edu_wait(edu));
-	expect(edu, !sbm_dma_read(edu->from, 0, page, EDU_MEMORY_SIZE));
+	expect(edu, !sbm_dma_read(edu->both, 0, page, EDU_MEMORY_SIZE));
 	expect(edu, !memchr_inv(page, 0x20, EDU_MEMORY_SIZE));
 	pci_clear_master(edu->pdev);
 	pr_info("%s: in flight when the target was stopped: done\n", edu->name);
@@ -587,6 +584,51 @@ static int edu_freed(struct edu *edu, unsigned int flags)
 	}
 	kfree(canaries);
 	pr_info("%s: freed pages: done\n", edu->name);
+	edu_close(edu);
+
+	return edu_open(edu, flags, SBM_DMA_NONE);
+}
+
+/* What AMD's driver does when the IOMMU has refused an access */
+static int edu_reported(struct edu *edu, unsigned int flags)
+{
+	struct iommu_domain *domain = iommu_get_domain_for_dev(&edu->pdev->dev);
+	struct sbm_dma_stats stats;
+	unsigned long irq;
+	int err;
+
+	if (!edu_is(edu, SBM_DMA_PRIVATE))
+		return 0;
+
+	local_irq_save(irq);
+	err = report_iommu_fault(domain, &edu->pdev->dev, 0x1234000, IOMMU_FAULT_WRITE);
+	local_irq_restore(irq);
+	expect(edu, !err);
+
+	/* The target is stopped before it begins, and the device by whoever comes first */
+	err = sbm_call(&edu->sbm, edu_parse, edu->target, 0);
+	expect(edu, err == -EFAULT);
+	expect(edu, sbm_fault(&edu->sbm) && sbm_fault(&edu->sbm)->cause == SBM_CAUSE_DEVICE);
+	expect(edu, edu->stops == 1);
+	expect(edu, sbm_dma_addr(edu->from) == DMA_MAPPING_ERROR);
+	sbm_dma_get_stats(edu->dma, &stats);
+	expect(edu, stats.faults == 1);
+	edu_close(edu);
+
+	/* Nobody makes a call: the device is stopped all the same */
+	err = edu_open(edu, flags, SBM_DMA_NONE);
+	if (err)
+		return err;
+	domain = iommu_get_domain_for_dev(&edu->pdev->dev);
+	expect(edu, !report_iommu_fault(domain, &edu->pdev->dev, 0x1234000, IOMMU_FAULT_READ));
+	for (err = 0; err < 100 && !edu->stops; err++)
+		msleep(20);
+	expect(edu, edu->stops == 1);
+	pr_info("%s: fault attributed\n", edu->name);
+
+	/* The domain is still there, and no instance: nobody to attribute it to */
+	sbm_destroy(&edu->sbm);
+	expect(edu, report_iommu_fault(domain, &edu->pdev->dev, 0x1234000, IOMMU_FAULT_READ));
 	edu_close(edu);
 
 	return edu_open(edu, flags, SBM_DMA_NONE);
@@ -689,7 +731,6 @@ static void edu_compare(struct edu *edu)
 static void edu_test(struct edu *edu, unsigned int flags)
 {
 	static const char * const names[] = { "none", "shared", "private" };
-	bool fault;
 	int err;
 
 	edu->name = flags ? "exclusive" : "plain";
@@ -702,14 +743,11 @@ static void edu_test(struct edu *edu, unsigned int flags)
 	edu->name = names[sbm_dma_isolation(edu->dma)];
 	pr_info("%s: DMA isolation%s%s\n", edu->name, sbm_dma_reason(edu->dma) ? ": " : "",
 		sbm_dma_reason(edu->dma) ?: "");
-	/* Only the domain that is the instance's own is watched: give it time */
-	fault = edu_is(edu, SBM_DMA_PRIVATE);
-
 	edu_in_bounds(edu);
-	if (edu_write_out(edu, flags, fault) || edu_read_out(edu, flags, fault) ||
-	    (!edu_is(edu, SBM_DMA_NONE) && edu_wrong_direction(edu, flags, fault)) ||
-	    edu_stale(edu, flags, fault) || edu_in_flight(edu, flags) ||
-	    edu_freed(edu, flags)) {
+	if (edu_write_out(edu, flags) || edu_read_out(edu, flags) ||
+	    (!edu_is(edu, SBM_DMA_NONE) && edu_wrong_direction(edu, flags)) ||
+	    edu_stale(edu, flags) || edu_in_flight(edu, flags) || edu_freed(edu, flags) ||
+	    edu_reported(edu, flags)) {
 		expect(edu, !"opening it again");
 		return;
 	}
@@ -775,6 +813,8 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	edu->regs = pcim_iomap(pdev, 0, 0);
 	if (!edu->regs)
 		return -ENOMEM;
+	/* In an address space of the IOMMU's, any buffer is one piece */
+	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
 	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(EDU_DMA_BITS));
 	if (err)
 		return err;
