@@ -335,7 +335,7 @@ static size_t storm_size(struct rnd_state *rnd)
 	u32 r = prandom_u32_state(rnd);
 
 	/* Mostly small ones */
-	return 1 + (r >> 8) % (1U << (r % 13));
+	return 1 + (r >> 8) % (1U << (r % 15));
 }
 
 static SBM_DEFINE_FUNC(storm, unsigned int, steps, u64, seed)
@@ -651,6 +651,20 @@ static int double_free_between_others(void)
 	return 0;
 }
 
+/* Its header is within a free chunk then */
+static int double_free_after_merge(void)
+{
+	u8 *a = sbm_guest_kmalloc(100, GFP_KERNEL);
+	u8 *b = sbm_guest_kmalloc(100, GFP_KERNEL);
+
+	sbm_guest_kfree(a);
+	sbm_guest_kfree(b);
+	OPTIMIZER_HIDE_VAR(b);
+	sbm_guest_kfree(b);
+
+	return 0;
+}
+
 static int free_of_the_stack(void)
 {
 	u8 var = 0, *p = &var;
@@ -761,6 +775,7 @@ static const struct mistake mistakes[] = {
 	{ "underrun", underrun, "something was written before the begin of an object" },
 	{ "double free", double_free, "an object of the heap was freed twice, at" },
 	{ "double free between others", double_free_between_others, "freed twice, at" },
+	{ "double free after merge", double_free_after_merge, "freed twice, at" },
 	{ "free of the stack", free_of_the_stack, "what is not in the heap was to be freed" },
 	{ "free of the kernel", free_of_the_kernel, "what is not in the heap was to be freed" },
 	{ "free of the middle", free_of_the_middle, "the middle of an object of the heap" },

@@ -385,12 +385,15 @@ static void *allocate(size_t size, unsigned long align, gfp_t flags)
 static void resize(struct heap *h, struct chunk *c, u32 size)
 {
 	u32 need = HEADER + ALIGN(size + RED_ZONE, GRAIN);
+	struct chunk *rest = NULL;
 
 	c->len = size;
 	if (c->size - need >= MIN_CHUNK)
-		release(h, cut(h, c, need));
+		rest = cut(h, c, need);
 	seal(h, c, KIND_USED);
 	set_red_zone(c);
+	if (rest)
+		release(h, rest);
 }
 
 /* Whose is @addr, which is no object? */
@@ -512,7 +515,6 @@ void sbm_guest_kfree(const void *p)
 	h = heap_of(guest_info());
 	c = chunk_of(h, p);
 	memset((void *)p, FREED_BYTE, c->len);
-	seal(h, c, KIND_MERGED);
 	release(h, c);
 }
 

@@ -24,6 +24,10 @@
 /* Digits of the largest number, in octal */
 #define MAX_DIGITS	22
 
+/* What is more cannot be meant, and takes for ever; the kernel's function has limits, too */
+#define MAX_WIDTH	((1 << 23) - 1)
+#define MAX_PRECISION	((1 << 15) - 1)
+
 /**
  * struct out - where output goes
  * @buf:  The buffer.
@@ -183,8 +187,7 @@ static const char *get_int(const char *fmt, int *val)
 {
 	*val = 0;
 	for (; isdigit(*fmt); fmt++) {
-		/* More than anything that is meant */
-		if (*val < 100000)
+		if (*val < MAX_WIDTH)
 			*val = *val * 10 + *fmt - '0';
 	}
 
@@ -262,7 +265,7 @@ int sbm_guest_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 			fmt++;
 			if (spec.width < 0) {
 				spec.left = true;
-				spec.width = spec.width == INT_MIN ? 0 : -spec.width;
+				spec.width = -max(spec.width, -MAX_WIDTH);
 			}
 		} else {
 			fmt = get_int(fmt, &spec.width);
@@ -275,6 +278,8 @@ int sbm_guest_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 				fmt = get_int(fmt, &spec.precision);
 			}
 		}
+		spec.width = min(spec.width, MAX_WIDTH);
+		spec.precision = min(spec.precision, MAX_PRECISION);
 		fmt = get_size(fmt, &bytes);
 
 		switch (*fmt) {
