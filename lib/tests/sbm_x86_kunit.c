@@ -2722,6 +2722,8 @@ static void add_rules(struct dump_check *c)
 			add_rule(c, "window", page, page + PAGE_SIZE, "U r w - -",
 				 1, "per-CPU stand-in");
 	}
+	add_rule(c, "window", l->window_start + PAGE_SIZE, l->window_start + 2 * PAGE_SIZE,
+		 "U r - - -", 1, "information");
 	add_rule(c, "window", l->window_start, l->stack_low, "U r - - -",
 		 DIV_ROUND_UP(sizeof(struct task_struct), PAGE_SIZE), "zero page");
 	add_rule(c, "window", l->stack_low, l->stack_high, "U r w - -",

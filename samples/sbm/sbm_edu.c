@@ -794,13 +794,29 @@ static void edu_demands(struct edu *edu)
 			edu_close(edu);
 	}
 
-	/* As if it were plugged in from outside */
+	/* As if it were plugged in from outside: it has to be alone, and then it is private */
 	edu->pdev->untrusted = 1;
 	err = edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE);
-	expect(edu, err == (exclusive > SBM_DMA_NONE ? 0 : -EOPNOTSUPP));
+	expect(edu, err == (exclusive == SBM_DMA_PRIVATE ? 0 : -EOPNOTSUPP));
 	if (!err)
 		edu_close(edu);
 	edu->pdev->untrusted = 0;
+
+	/* As if it translated addresses itself */
+	edu->pdev->ats_enabled = 1;
+	expect(edu, edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_SHARED) == -EOPNOTSUPP);
+	expect(edu, edu_open(edu, 0, SBM_DMA_SHARED) == -EOPNOTSUPP);
+	err = edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE);
+	if (expect(edu, !err)) {
+		expect(edu, edu_is(edu, SBM_DMA_NONE));
+		edu_close(edu);
+	}
+	edu->pdev->ats_enabled = 0;
+
+	/* As if its driver left it to user space */
+	to_pci_driver(edu->pdev->dev.driver)->driver_managed_dma = true;
+	expect(edu, edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE) == -EBUSY);
+	to_pci_driver(edu->pdev->dev.driver)->driver_managed_dma = false;
 
 	pr_info("demands: done\n");
 }
