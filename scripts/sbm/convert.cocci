@@ -14,10 +14,12 @@ def say(kind, p, *words):
 
 // --- Of each function: what is written through a pointer, read, and passed on ---
 
-@write@
+// A disjunction takes one of its forms in a statement, so those that can come together
+// are rules of their own.
+
+@write_star@
 idexpression x;
-expression E, i, j;
-identifier fld, fld2;
+expression E, i;
 type T;
 position p;
 assignment operator op;
@@ -31,19 +33,72 @@ assignment operator op;
   *(x@p + i) op E
 |
   *(T)x@p op E
-|
+)
+
+@script:python@
+p << write_star.p;
+x << write_star.x;
+op << write_star.op;
+@@
+
+say("write", p[0], x, op)
+
+@write_index@
+idexpression x;
+expression E, i, j;
+identifier fld;
+position p;
+assignment operator op;
+@@
+
+(
   x@p[i] op E
 |
   x@p[i][j] op E
 |
   x@p[i].fld op E
-|
+)
+
+@script:python@
+p << write_index.p;
+x << write_index.x;
+op << write_index.op;
+@@
+
+say("write", p[0], x, op)
+
+@write_member@
+idexpression x;
+expression E, i;
+identifier fld, fld2;
+position p;
+assignment operator op;
+@@
+
+(
   x@p->fld op E
 |
   x@p->fld[i] op E
 |
   x@p->fld.fld2 op E
-|
+)
+
+@script:python@
+p << write_member.p;
+x << write_member.x;
+op << write_member.op;
+@@
+
+say("write", p[0], x, op)
+
+@counted@
+idexpression x;
+expression i;
+identifier fld;
+position p;
+@@
+
+(
   (*x@p)++
 |
   ++(*x@p)
@@ -66,12 +121,11 @@ assignment operator op;
 )
 
 @script:python@
-p << write.p;
-x << write.x;
-op << write.op = "both";
+p << counted.p;
+x << counted.x;
 @@
 
-say("write", p[0], x, op)
+say("write", p[0], x, "both")
 
 @deref@
 idexpression x;
@@ -174,32 +228,112 @@ say("alias", p[0], y, x)
 @pass@
 identifier g;
 idexpression x;
-expression i;
-identifier fld;
-type T;
 expression list[n] before;
 position p;
 @@
 
-(
   g(before, x@p, ...)
-|
-  g(before, x@p + i, ...)
-|
-  g(before, (T)x@p, ...)
-|
-  g(before, &x@p[i], ...)
-|
-  g(before, &x@p->fld, ...)
-|
-  g(before, x@p->fld, ...)
-)
 
 @script:python@
 p << pass.p;
 x << pass.x;
 g << pass.g;
 n << pass.n;
+@@
+
+say("pass", p[0], x, g, n)
+
+@pass_plus@
+identifier g;
+idexpression x;
+expression i;
+expression list[n] before;
+position p;
+@@
+
+  g(before, x@p + i, ...)
+
+@script:python@
+p << pass_plus.p;
+x << pass_plus.x;
+g << pass_plus.g;
+n << pass_plus.n;
+@@
+
+say("pass", p[0], x, g, n)
+
+@pass_cast@
+identifier g;
+idexpression x;
+type T;
+expression list[n] before;
+position p;
+@@
+
+  g(before, (T)x@p, ...)
+
+@script:python@
+p << pass_cast.p;
+x << pass_cast.x;
+g << pass_cast.g;
+n << pass_cast.n;
+@@
+
+say("pass", p[0], x, g, n)
+
+@pass_element@
+identifier g;
+idexpression x;
+expression i;
+expression list[n] before;
+position p;
+@@
+
+  g(before, &x@p[i], ...)
+
+@script:python@
+p << pass_element.p;
+x << pass_element.x;
+g << pass_element.g;
+n << pass_element.n;
+@@
+
+say("pass", p[0], x, g, n)
+
+@pass_member@
+identifier g;
+idexpression x;
+identifier fld;
+expression list[n] before;
+position p;
+@@
+
+  g(before, &x@p->fld, ...)
+
+@script:python@
+p << pass_member.p;
+x << pass_member.x;
+g << pass_member.g;
+n << pass_member.n;
+@@
+
+say("pass", p[0], x, g, n)
+
+@pass_value@
+identifier g;
+idexpression x;
+identifier fld;
+expression list[n] before;
+position p;
+@@
+
+  g(before, x@p->fld, ...)
+
+@script:python@
+p << pass_value.p;
+x << pass_value.x;
+g << pass_value.g;
+n << pass_value.n;
 @@
 
 say("pass", p[0], x, g, n)

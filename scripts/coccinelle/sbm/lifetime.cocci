@@ -3,6 +3,7 @@
 /// sbm_destroy() or sbm_pool_put() there is no error to ask for, no call to be
 /// made, and what sbm_fault() has returned is gone; after the next call, too.
 ///
+//# Any function that is not in a list below, sbm_destroy() among them, ends a path.
 //# An instance that is passed to an unknown function is taken to be destroyed
 //# there. In patch mode, sbm_destroy() is put before the return: an instance of
 //# a pool wants sbm_pool_put(), and a label may be nicer.
@@ -24,9 +25,8 @@ virtual report
 
 @unused exists@
 local idexpression struct sbm s;
-local idexpression err;
 identifier f;
-expression pool, e;
+expression e;
 position p, p2;
 @@
 
@@ -34,22 +34,8 @@ position p, p2;
   sbm_init@p(&s);
 |
   sbm_init_attr@p(&s, ...);
-|
-  err = sbm_init@p(&s);
-|
-  err = sbm_init_attr@p(&s, ...);
-|
-  err = sbm_pool_get@p(pool, &s);
 )
-  ... when != sbm_destroy(&s)
-      when != sbm_pool_put(pool, &s)
-      when != f(..., &s, ...)
-      when != true err
-      when != true err < 0
-      when != true err != 0
-      when != true sbm_error(&s)
-      when != false !err
-      when != false err == 0
+  ... when != f(..., &s, ...)
 (
   return <+...&s...+>;
 |
@@ -66,6 +52,45 @@ position unused.p2;
 + sbm_destroy(&s);
   return@p2 ...;
 
+// The same where the error is kept; not the path of the error
+
+@failed exists@
+local idexpression struct sbm s;
+local idexpression err;
+identifier f;
+expression pool, e;
+position p, p2;
+@@
+
+(
+  err = sbm_init@p(&s);
+|
+  err = sbm_init_attr@p(&s, ...);
+|
+  err = sbm_pool_get@p(pool, &s);
+)
+  ... when != f(..., &s, ...)
+      when != true err
+      when != true err < 0
+      when != true err != 0
+      when != false !err
+      when != false err == 0
+(
+  return <+...&s...+>;
+|
+  return@p2;
+|
+  return@p2 e;
+)
+
+@depends on patch@
+local idexpression struct sbm failed.s;
+position failed.p2;
+@@
+
++ sbm_destroy(&s);
+  return@p2 ...;
+
 // The same from its use
 
 @lost exists@
@@ -73,7 +98,7 @@ local idexpression struct sbm s;
 identifier f != { sbm_call, sbm_exec, sbm_error, sbm_fault, sbm_instance_isolation,
 		  sbm_describe, sbm_cancel, sbm_reset, SBM_COPY_IN, SBM_COPY_OUT,
 		  SBM_COPY_INOUT, SBM_MAP_READONLY, SBM_MAP_WRITABLE };
-expression pool, e;
+expression e;
 position p, p2;
 @@
 
@@ -92,9 +117,7 @@ position p, p2;
 |
   SBM_MAP_WRITABLE@p(&s, ...)
 )
-  ... when != sbm_destroy(&s)
-      when != sbm_pool_put(pool, &s)
-      when != f(..., &s, ...)
+  ... when != f(..., &s, ...)
 (
   return <+...&s...+>;
 |
@@ -215,6 +238,15 @@ identifier f;
 * return@p2 ...;
 
 @depends on context@
+position failed.p, failed.p2;
+identifier f;
+@@
+
+* f@p(...)
+  ...
+* return@p2 ...;
+
+@depends on context@
 position end.p, after.p2;
 identifier f, g;
 @@
@@ -276,10 +308,28 @@ s << unused.s;
 msg = "'%s', set up on line %s, is not destroyed on a path to here" % (s, p[0].line)
 coccilib.report.print_report(p2[0], msg)
 
+@script:python depends on report@
+p << failed.p;
+p2 << failed.p2;
+s << failed.s;
+@@
+
+msg = "'%s', set up on line %s, is not destroyed on a path to here" % (s, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
 @script:python depends on org@
 p << unused.p;
 p2 << unused.p2;
 s << unused.s;
+@@
+
+coccilib.org.print_todo(p2[0], "'%s' is not destroyed on a path to here" % (s))
+coccilib.org.print_link(p[0], "where it is set up")
+
+@script:python depends on org@
+p << failed.p;
+p2 << failed.p2;
+s << failed.s;
 @@
 
 coccilib.org.print_todo(p2[0], "'%s' is not destroyed on a path to here" % (s))

@@ -67,30 +67,26 @@ position p, p2;
 * err@p2 = E;
 )
 
-// Looked at and used in one expression
+// Nothing is wrong in a condition that looks at the result as well, with a size, or if
+// it is written anew
 
-@result@
-local idexpression err;
+@initialize:python@
 @@
 
-  err = \(sbm_call\|sbm_exec\)(...)
+import re
 
-@guarded@
-local idexpression result.err;
-idexpression v;
-expression E, E1;
-position ok;
-@@
-
-(
-  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) && <+...v@ok...+>
-|
-  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) || <+...v@ok...+>
-|
-  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) ? E1 : <+...v@ok...+>
-|
-  \(err\|!err\|err == E\|err != E\|err < E\|err >= E\) ? <+...v@ok...+> : E1
-)
+def fine(p, err):
+    with open(p.file, errors="replace") as f:
+        lines = f.read().split("\n")
+    first = last = int(p.line) - 1
+    while first > 0 and not re.search(r"[;{}:]\s*$|^\s*$|^#", lines[first - 1]):
+        first -= 1
+    column = int(p.column)
+    before = " ".join(lines[first:last] + [lines[last][:column]])
+    behind = lines[last][column:]
+    return re.search(r"\b%s\b(?!\s*=[^=])" % re.escape(err), before) or \
+        re.search(r"\bsizeof\s*\(\*?$|\bmem(set|zero_explicit)\(&?$", before) or \
+        re.match(r"\w+\s*=[^=]", behind)
 
 // The caller's name of an output buffer, before the error is looked at
 
@@ -98,27 +94,55 @@ position ok;
 expression s, size, E;
 local idexpression err;
 idexpression v;
-identifier fld;
-position p, p2 != guarded.ok;
+position p, p2;
 @@
 
   err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size), ...)
   ... when != \(err\|&err\)
       when != sbm_error(s)
       when != v = E
-(
-* v@p2.fld
-|
+  v@p2
+
+@script:python@
+p2 << value.p2;
+err << value.err;
+@@
+
+if fine(p2[0], err):
+    cocci.include_match(False)
+
+@depends on context@
+idexpression value.v;
+position value.p2;
+@@
+
 * v@p2
-)
+
+@script:python depends on report@
+p << value.p;
+p2 << value.p2;
+v << value.v;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << value.p;
+p2 << value.p2;
+v << value.v;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (v)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
 
 @value_made exists@
 expression s, size, E;
 local idexpression err;
 idexpression v;
-identifier fld;
 idexpression inside;
-position p, p2 != guarded.ok;
+position p, p2;
 @@
 
   inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size)
@@ -127,11 +151,41 @@ position p, p2 != guarded.ok;
   ... when != \(err\|&err\)
       when != sbm_error(s)
       when != v = E
-(
-* v@p2.fld
-|
+  v@p2
+
+@script:python@
+p2 << value_made.p2;
+err << value_made.err;
+@@
+
+if fine(p2[0], err):
+    cocci.include_match(False)
+
+@depends on context@
+idexpression value_made.v;
+position value_made.p2;
+@@
+
 * v@p2
-)
+
+@script:python depends on report@
+p << value_made.p;
+p2 << value_made.p2;
+v << value_made.v;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << value_made.p;
+p2 << value_made.p2;
+v << value_made.v;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (v)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
 
 @pointer exists@
 expression s, size, E, b;
@@ -139,7 +193,7 @@ local idexpression err;
 identifier fld;
 identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
 		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
-position p, p2 != guarded.ok;
+position p, p2;
 @@
 
   err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size), ...)
@@ -147,14 +201,48 @@ position p, p2 != guarded.ok;
       when != sbm_error(s)
       when != b = E
 (
-* b@p2->fld
+  b@p2->fld
 |
-* *b@p2
+  *b@p2
 |
-* b@p2[...]
+  b@p2[...]
 |
-* f(..., b@p2, ...)
+  f(..., b@p2, ...)
 )
+
+@script:python@
+p2 << pointer.p2;
+err << pointer.err;
+@@
+
+if fine(p2[0], err):
+    cocci.include_match(False)
+
+@depends on context@
+expression pointer.b;
+position pointer.p2;
+@@
+
+* b@p2
+
+@script:python depends on report@
+p << pointer.p;
+p2 << pointer.p2;
+b << pointer.b;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << pointer.p;
+p2 << pointer.p2;
+b << pointer.b;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (b)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
 
 @pointer_made exists@
 expression s, size, E, b;
@@ -163,7 +251,7 @@ identifier fld;
 idexpression inside;
 identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
 		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
-position p, p2 != guarded.ok;
+position p, p2;
 @@
 
   inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size)
@@ -173,14 +261,50 @@ position p, p2 != guarded.ok;
       when != sbm_error(s)
       when != b = E
 (
-* b@p2->fld
+  b@p2->fld
 |
-* *b@p2
+  *b@p2
 |
-* b@p2[...]
+  b@p2[...]
 |
-* f(..., b@p2, ...)
+  f(..., b@p2, ...)
 )
+
+@script:python@
+p2 << pointer_made.p2;
+err << pointer_made.err;
+@@
+
+if fine(p2[0], err):
+    cocci.include_match(False)
+
+@depends on context@
+expression pointer_made.b;
+position pointer_made.p2;
+@@
+
+* b@p2
+
+@script:python depends on report@
+p << pointer_made.p;
+p2 << pointer_made.p2;
+b << pointer_made.b;
+@@
+
+msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
+coccilib.report.print_report(p2[0], msg)
+
+@script:python depends on org@
+p << pointer_made.p;
+p2 << pointer_made.p2;
+b << pointer_made.b;
+@@
+
+msg = "output '%s' is used before the result is looked at" % (b)
+coccilib.org.print_todo(p2[0], msg)
+coccilib.org.print_link(p[0], "the call")
+
+// --- What is said of the others ---
 
 @script:python depends on report@
 p << ignored.p;
@@ -222,81 +346,5 @@ err << overwritten.err;
 @@
 
 msg = "'%s' is written again before the result is looked at" % (err)
-coccilib.org.print_todo(p2[0], msg)
-coccilib.org.print_link(p[0], "the call")
-
-@script:python depends on report@
-p << value.p;
-p2 << value.p2;
-v << value.v;
-@@
-
-msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
-coccilib.report.print_report(p2[0], msg)
-
-@script:python depends on org@
-p << value.p;
-p2 << value.p2;
-v << value.v;
-@@
-
-msg = "output '%s' is used before the result is looked at" % (v)
-coccilib.org.print_todo(p2[0], msg)
-coccilib.org.print_link(p[0], "the call")
-
-@script:python depends on report@
-p << value_made.p;
-p2 << value_made.p2;
-v << value_made.v;
-@@
-
-msg = "output '%s' is used before the result of the call on line %s is looked at" % (v, p[0].line)
-coccilib.report.print_report(p2[0], msg)
-
-@script:python depends on org@
-p << value_made.p;
-p2 << value_made.p2;
-v << value_made.v;
-@@
-
-msg = "output '%s' is used before the result is looked at" % (v)
-coccilib.org.print_todo(p2[0], msg)
-coccilib.org.print_link(p[0], "the call")
-
-@script:python depends on report@
-p << pointer.p;
-p2 << pointer.p2;
-b << pointer.b;
-@@
-
-msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
-coccilib.report.print_report(p2[0], msg)
-
-@script:python depends on org@
-p << pointer.p;
-p2 << pointer.p2;
-b << pointer.b;
-@@
-
-msg = "output '%s' is used before the result is looked at" % (b)
-coccilib.org.print_todo(p2[0], msg)
-coccilib.org.print_link(p[0], "the call")
-
-@script:python depends on report@
-p << pointer_made.p;
-p2 << pointer_made.p2;
-b << pointer_made.b;
-@@
-
-msg = "output '%s' is used before the result of the call on line %s is looked at" % (b, p[0].line)
-coccilib.report.print_report(p2[0], msg)
-
-@script:python depends on org@
-p << pointer_made.p;
-p2 << pointer_made.p2;
-b << pointer_made.b;
-@@
-
-msg = "output '%s' is used before the result is looked at" % (b)
 coccilib.org.print_todo(p2[0], msg)
 coccilib.org.print_link(p[0], "the call")
