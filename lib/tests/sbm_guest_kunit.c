@@ -20,6 +20,7 @@
 #include <linux/parser.h>
 #include <linux/prandom.h>
 #include <linux/sbm.h>
+#include <linux/sbm_host.h>
 #include <linux/sbm_runtime.h>
 #include <linux/slab.h>
 #include <linux/sprintf.h>
@@ -1074,6 +1075,72 @@ static void heap_has_its_bounds(struct kunit *test)
 	sbm_destroy(&sbm);
 }
 
+#define ASKED	64
+
+static SBM_DEFINE_HOSTCALL(guest_fill, u8 __sbm *, p)
+{
+	u8 data[ASKED];
+
+	memset(data, 0xa5, sizeof(data));
+
+	return sbm_copy_to(sbm, p, data, sizeof(data));
+}
+
+static SBM_DEFINE_HOSTCALL(guest_sum, const u8 __sbm *, p)
+{
+	u8 data[ASKED];
+	unsigned int i;
+	long sum = 0;
+	int err;
+
+	err = sbm_copy_from(sbm, data, p, sizeof(data));
+	if (err)
+		return err;
+	for (i = 0; i < sizeof(data); i++)
+		sum += data[i];
+
+	return sum;
+}
+
+static SBM_DEFINE_FUNC(ask_about_heap, size_t, room)
+{
+	const struct sbm_guest_info *info = arch_sbm_guest_info();
+	u8 *end = (u8 *)info->heap + info->heap_size;
+	u8 *p = sbm_guest_vmalloc(room);
+
+	/* On two pages each, of which the allocator has touched none */
+	CHECK(p);
+	CHECK(guest_sum(sbm_ptr(p + 4 * PAGE_SIZE - ASKED / 2)) == 0);
+	CHECK(guest_fill(sbm_ptr(p + 8 * PAGE_SIZE - ASKED / 2)) == 0);
+	CHECK(is_filled(p + 8 * PAGE_SIZE - ASKED / 2, 0xa5, ASKED));
+	CHECK(guest_sum(sbm_ptr(p + 8 * PAGE_SIZE - ASKED / 2)) == 0xa5 * ASKED);
+	/* The last ones, and not beyond */
+	CHECK(guest_sum(sbm_ptr(end - ASKED)) >= 0);
+	CHECK(guest_sum(sbm_ptr(end - ASKED + 1)) == -EFAULT);
+	CHECK(guest_fill(sbm_ptr(end - ASKED + 1)) == -EFAULT);
+	CHECK(guest_fill(sbm_ptr((u8 *)info->heap - 1)) == -EFAULT);
+	/* What tells where it is can be read inside only, and is written by nobody */
+	CHECK(guest_fill(sbm_ptr((u8 *)info)) == -EFAULT);
+
+	return 0;
+}
+
+/* The kernel reads and writes what has no page yet: on behalf of the target, it gets one */
+static void host_calls_reach_all_of_the_heap(struct kunit *test)
+{
+	const long before = sbm_pages_in_use();
+	struct sbm sbm;
+
+	init_guest(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_ASSERT_EQ(test, sbm_allow(&sbm, guest_fill), 0);
+	KUNIT_ASSERT_EQ(test, sbm_allow(&sbm, guest_sum), 0);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_about_heap, 16 * PAGE_SIZE), 0);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), before);
+	expect_silence(test);
+}
+
 /* What the tables have is what the instance is said to have, whatever it has used */
 static void audit_knows_the_heap(struct kunit *test)
 {
@@ -1633,6 +1700,7 @@ static struct kunit_case sbm_guest_cases[] = {
 	KUNIT_CASE(reset_scrubs_the_heap),
 	KUNIT_CASE(heap_has_its_bounds),
 	KUNIT_CASE(audit_knows_the_heap),
+	KUNIT_CASE(host_calls_reach_all_of_the_heap),
 #endif
 	KUNIT_CASE(formats_give_what_they_give_outside),
 	KUNIT_CASE(pointers_need_no_secret),
