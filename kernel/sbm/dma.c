@@ -17,8 +17,8 @@
  * empty, until the driver detaches: a device that does DMA in spite of all this is
  * refused as long as possible.
  *
- * Locks: &sbm_dma.stop_lock, then &sbm_dma.lock, then the lock of sbm_dma_ids, which
- * the IOMMU's driver takes in atomic context when it reports a fault.
+ * Locks: &sbm_dma.stop_lock, then &sbm_dma.lock. The driver of an IOMMU takes
+ * sbm_dma_fault_lock when it reports a fault, in whatever context.
  */
 #define pr_fmt(fmt) "sbm: " fmt
 
@@ -41,6 +41,7 @@
 #include <linux/sbm_dma.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -131,7 +132,10 @@ struct sbm_dma_buffer {
  * All attachments that a fault may be reported for. A report knows the number and not
  * the address: the attachment may be gone by then.
  */
-static DEFINE_XARRAY_FLAGS(sbm_dma_ids, XA_FLAGS_ALLOC1 | XA_FLAGS_LOCK_IRQ);
+static DEFINE_XARRAY_ALLOC1(sbm_dma_ids);
+
+/* Held while a fault is attributed; raw, because that may be done by an interrupt */
+static DEFINE_RAW_SPINLOCK(sbm_dma_fault_lock);
 
 /* === Private: a domain of its own === */
 
@@ -229,7 +233,7 @@ static int sbm_dma_fault(struct iommu_domain *domain, struct device *dev,
 	struct sbm_dma *dma;
 	unsigned long irq;
 
-	xa_lock_irqsave(&sbm_dma_ids, irq);
+	raw_spin_lock_irqsave(&sbm_dma_fault_lock, irq);
 	dma = xa_load(&sbm_dma_ids, (unsigned long)token);
 	if (dma) {
 		atomic64_inc(&dma->faults);
@@ -241,7 +245,7 @@ static int sbm_dma_fault(struct iommu_domain *domain, struct device *dev,
 		sbm_poison_by_device(dma->inst);
 		schedule_work(&dma->work);
 	}
-	xa_unlock_irqrestore(&sbm_dma_ids, irq);
+	raw_spin_unlock_irqrestore(&sbm_dma_fault_lock, irq);
 
 	/* If it has no instance any more, the IOMMU's driver shall say it */
 	return dma ? 0 : -ENOENT;
@@ -921,8 +925,11 @@ void sbm_dma_stopped(struct sbm_instance *inst)
 static void sbm_dma_forget(struct sbm_dma *dma)
 {
 	if (dma->id)
-		xa_erase_irq(&sbm_dma_ids, dma->id);
+		xa_erase(&sbm_dma_ids, dma->id);
 	dma->id = 0;
+	/* Whoever has found it before is done after this */
+	raw_spin_lock_irq(&sbm_dma_fault_lock);
+	raw_spin_unlock_irq(&sbm_dma_fault_lock);
 	cancel_work_sync(&dma->work);
 }
 
@@ -1074,7 +1081,7 @@ static struct sbm_dma *sbm_dma_create(struct sbm_instance *inst, struct device *
 	INIT_LIST_HEAD(&dma->buffers);
 	INIT_WORK(&dma->work, sbm_dma_work);
 
-	err = xa_alloc_irq(&sbm_dma_ids, &dma->id, dma, xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	err = xa_alloc(&sbm_dma_ids, &dma->id, dma, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (err) {
 		dma->id = 0;
 		goto out_free;

@@ -605,6 +605,46 @@ static void a_fault_stops_a_target_that_runs(struct kunit *test)
 	fake_exit(fake);
 }
 
+static int run_maps(struct worker *worker)
+{
+	struct fake *fake = worker->data;
+	int err;
+
+	do {
+		err = sbm_dma_map(fake->watched);
+		if (!err) {
+			sbm_dma_sync_for_cpu(fake->watched);
+			sbm_dma_unmap(fake->watched);
+		}
+	} while (err != -ENODEV);
+
+	return sbm_dma_addr(fake->watched) == DMA_MAPPING_ERROR ? 0 : -EBUSY;
+}
+
+/* Whatever another thread is about, the device has nothing afterwards, and gets nothing */
+static void stopping_meets_mapping(struct kunit *test)
+{
+	struct worker worker = { .fn = run_maps, .cpu = -1, };
+	struct fake *fake = fake_init(test);
+	unsigned int round;
+
+	worker.data = fake;
+	for (round = 0; round < 30; round++) {
+		fake->watched = fake_alloc(test, fake, 3 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+		KUNIT_ASSERT_EQ(test, worker_start(&worker), 0);
+		schedule_timeout_uninterruptible(round % 3);
+		if (round & 1)
+			sbm_dma_stop(fake->dma);
+		else
+			KUNIT_EXPECT_EQ(test, sbm_reset(&fake->sbm), 0);
+		KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
+		KUNIT_EXPECT_EQ(test, fake->stops, 1);
+		sbm_dma_detach(fake->dma);
+		fake_attach(test, fake, 0);
+	}
+	fake_exit(fake);
+}
+
 /* With all isolations that there are, so that a driver has one path */
 static void it_works_with_less_isolation(struct kunit *test)
 {
@@ -736,6 +776,7 @@ static struct kunit_case sbm_dma_cases[] = {
 	KUNIT_CASE(reset_and_destroy_end_it),
 	KUNIT_CASE(a_fault_of_the_device_poisons),
 	KUNIT_CASE(a_fault_stops_a_target_that_runs),
+	KUNIT_CASE(stopping_meets_mapping),
 	KUNIT_CASE(it_works_with_less_isolation),
 	KUNIT_CASE(many_maps_cost_nothing_that_stays),
 	KUNIT_CASE(allocations_that_fail_leave_nothing),
