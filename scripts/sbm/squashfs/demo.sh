@@ -61,7 +61,8 @@ disaster()
 what_stopped()
 {
 	tell "" \
-	     "In the sandbox there is nothing before the buffer to read. The decompressor was" \
-	     "stopped there, and the kernel log says why, by which instruction and where:" ""
+	     "In the sandbox a guard page is before the output, and before that nothing but the" \
+	     "block itself. The decompressor was stopped there, and the kernel log says why, by" \
+	     "which instruction and where:" ""
 	quote < "$work/sbm-hostile.report"
 }
