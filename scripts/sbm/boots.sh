@@ -33,6 +33,9 @@ sbm_boots_begin()
 	"$SBM_DIR/jffs2/mkimage.py" hostile "$SBM_CACHE/test-jffs2.img" > "$SBM_CACHE/test-jffs2.list"
 	squashfs_image "$SBM_CACHE/test-squashfs"
 	mac_maps "$SBM_CACHE/test-mac"
+	# Another image means other keys, so what fails with one is kept until it is removed
+	[ -e "$SBM_CACHE/test-x509.corpus" ] ||
+		"$SBM_DIR/x509/mkcorpus" "$SBM_CACHE/test-x509.corpus"
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
@@ -41,6 +44,7 @@ sbm_boots_begin()
 		"$SBM_CACHE/test-squashfs.img=/squashfs.img" \
 		"$SBM_CACHE/test-squashfs.sums=/squashfs.sums" \
 		"$SBM_CACHE/test-mac.maps=/mac.maps" "$SBM_CACHE/test-mac.parts=/mac.parts" \
+		"$SBM_CACHE/test-x509.corpus=/x509.corpus" \
 		"${files[@]}" "$@"
 }
 
