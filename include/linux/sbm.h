@@ -266,16 +266,19 @@ struct sbm {
 typedef int (*sbm_func)(void *data);
 
 /*
- * What a buffer is for. Not for callers: use the SBM_COPY_ and SBM_MAP_ macros.
+ * What a buffer is for. Not for callers: use the SBM_COPY_ and SBM_MAP_ macros. An enum,
+ * so that debuggers know the values.
  */
-#define __SBM_BUF_IN		0x0001	/* Copy from the caller at once */
-#define __SBM_BUF_OUT		0x0002	/* Copy to the caller after a clean call */
-#define __SBM_BUF_WRITE		0x0004	/* The target may write */
-#define __SBM_BUF_MAP		0x0008	/* The caller's own pages, no copy */
-#define __SBM_BUF_END		0x0010	/* Align the end with the guard page */
-#define __SBM_BUF_DMA		0x0020	/* For a device, there is no caller's buffer */
-#define __SBM_BUF_HEAP		0x0040	/* The heap: it gets its pages as it needs them */
-#define __SBM_BUF_LOG		0x0080	/* Messages from inside */
+enum __sbm_buf_flags {
+	__SBM_BUF_IN	= 0x0001,	/* Copy from the caller at once */
+	__SBM_BUF_OUT	= 0x0002,	/* Copy to the caller after a clean call */
+	__SBM_BUF_WRITE	= 0x0004,	/* The target may write */
+	__SBM_BUF_MAP	= 0x0008,	/* The caller's own pages, no copy */
+	__SBM_BUF_END	= 0x0010,	/* Align the end with the guard page */
+	__SBM_BUF_DMA	= 0x0020,	/* For a device, there is no caller's buffer */
+	__SBM_BUF_HEAP	= 0x0040,	/* The heap: it gets its pages as it needs them */
+	__SBM_BUF_LOG	= 0x0080,	/* Messages from inside */
+};
 
 /**
  * struct sbm_call_desc - a call as sbm_call() hands it over
