@@ -67,6 +67,9 @@ class Dump:
             return flags & self.flags["__SBM_BUF_" + name]
 
         rights = "rw" if has("WRITE") else "r-"
+        for name in ("DMA", "HEAP", "LOG"):
+            if has(name):
+                return name, rights
         if has("MAP"):
             return ("MAP_WRITABLE" if has("WRITE") else "MAP_READONLY"), rights
         if not has("OUT"):

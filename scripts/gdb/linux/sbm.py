@@ -97,6 +97,9 @@ def flag(name):
 def kind(flags):
     """Kind of a buffer and the target's rights"""
     rights = "rw" if flags & flag("WRITE") else "r-"
+    for name in ("DMA", "HEAP", "LOG"):
+        if flags & flag(name):
+            return name, rights
     if flags & flag("MAP"):
         return ("MAP_WRITABLE" if flags & flag("WRITE") else "MAP_READONLY"), rights
     if not flags & flag("OUT"):
