@@ -422,7 +422,7 @@ char *sbm_guest_kasprintf(gfp_t flags, const char *fmt, ...)
 /* === Messages === */
 
 /* @level: a digit, or 0 if the format may have one */
-static int add_message(char level, const char *fmt, va_list args)
+static __printf(2, 0) int add_message(char level, const char *fmt, va_list args)
 {
 	const struct sbm_guest_info *info = guest_info();
 	struct sbm_guest_log *log;
