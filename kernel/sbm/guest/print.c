@@ -7,6 +7,7 @@
  */
 #include <linux/ctype.h>
 #include <linux/err.h>
+#include <linux/hex.h>
 #include <linux/kern_levels.h>
 #include <linux/kernel.h>
 #include <linux/math64.h>
