@@ -827,6 +827,12 @@ struct jump {
 	unsigned long	sp;
 };
 
+/*
+ * Words that a stack made by a test has below its top: a RET may call, to fill what the
+ * processor remembers of calls (retbleed=stuff).
+ */
+#define STACK_ROOM	32
+
 static noinline __naked int jump_there(void *jump)
 {
 	asm volatile("mov (%rdi), %rax\n\t"
@@ -937,43 +943,45 @@ static void forged_tracer_is_a_stop(struct kunit *test)
 /* The same with a buffer as the stack, which has what is looked for */
 static void forged_tracer_is_a_return(struct kunit *test)
 {
-	unsigned long words[8] = { 0, traced_return(), (unsigned long)end_call };
+	unsigned long words[STACK_ROOM + 8] = {
+		[STACK_ROOM] = traced_return(), (unsigned long)end_call
+	};
 	struct jump jump = { .ip = (unsigned long)__sbm_tracer_start, };
 	struct sbm sbm;
 	void *stack;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-	if (!words[1])
+	if (!words[STACK_ROOM])
 		kunit_skip(test, "no function tracer");
 
 	/* No more than a RET: on to traced_leaf(), and from there to end_call() */
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	stack = SBM_COPY_INOUT(&sbm, words, sizeof(words));
 	KUNIT_EXPECT_NOT_NULL(test, stack);
-	jump.sp = (unsigned long)stack + sizeof(words[0]);
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]);
 	KUNIT_EXPECT_EQ(test, 1041,
 			sbm_exec(&sbm, jump_there,
 				 SBM_COPY_IN(&sbm, &jump, sizeof(jump))));
 	KUNIT_EXPECT_GE(test, x86_sbm_test_skipped(&sbm), 1);
 	/* Nothing is written there */
-	KUNIT_EXPECT_EQ(test, words[1], traced_return());
-	KUNIT_EXPECT_EQ(test, words[2], (unsigned long)end_call);
+	KUNIT_EXPECT_EQ(test, words[STACK_ROOM], traced_return());
+	KUNIT_EXPECT_EQ(test, words[STACK_ROOM + 1], (unsigned long)end_call);
 
 	/* Not aligned, as no call leaves it */
 	jump.sp += 4;
-	memcpy((void *)words + sizeof(words[0]) + 4, &(unsigned long){ traced_return() },
+	memcpy((void *)&words[STACK_ROOM] + 4, &(unsigned long){ traced_return() },
 	       sizeof(words[0]));
 	stack = SBM_COPY_INOUT(&sbm, words, sizeof(words));
-	jump.sp = (unsigned long)stack + sizeof(words[0]) + 4;
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]) + 4;
 	expect_fetch_stop(test, &sbm, &jump, "not aligned");
 	sbm_destroy(&sbm);
 
 	/* The target cannot have pushed it */
-	words[1] = traced_return();
+	words[STACK_ROOM] = traced_return();
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	stack = SBM_COPY_IN(&sbm, words, sizeof(words));
 	KUNIT_EXPECT_NOT_NULL(test, stack);
-	jump.sp = (unsigned long)stack + sizeof(words[0]);
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]);
 	expect_fetch_stop(test, &sbm, &jump, "read only");
 	sbm_destroy(&sbm);
 
@@ -982,7 +990,7 @@ static void forged_tracer_is_a_return(struct kunit *test)
 	stack = SBM_COPY_INOUT(&sbm, words, sizeof(words));
 	KUNIT_EXPECT_NOT_NULL(test, stack);
 	jump.ip = 0;
-	jump.sp = (unsigned long)stack + sizeof(words[0]);
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]);
 	expect_fetch_stop(test, &sbm, &jump, "jump to NULL");
 	sbm_destroy(&sbm);
 }
@@ -996,7 +1004,7 @@ static void forged_tracer_is_a_return(struct kunit *test)
 static void forged_detour_leads_to_the_probe(struct kunit *test)
 {
 	struct kprobe probe = { .addr = at_adds(), .pre_handler = pre_hit, };
-	unsigned long words[2] = { (unsigned long)end_call };
+	unsigned long words[STACK_ROOM + 1] = { [STACK_ROOM] = (unsigned long)end_call };
 	struct jump jump = {};
 	struct optimized_kprobe *op;
 	struct sbm sbm;
@@ -1014,16 +1022,16 @@ static void forged_detour_leads_to_the_probe(struct kunit *test)
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	stack = SBM_COPY_INOUT(&sbm, words, sizeof(words));
 	KUNIT_EXPECT_NOT_NULL(test, stack);
-	jump.sp = (unsigned long)stack;
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]);
 	KUNIT_EXPECT_EQ(test, 1041,
 			sbm_exec(&sbm, jump_there,
 				 SBM_COPY_IN(&sbm, &jump, sizeof(jump))));
 	KUNIT_EXPECT_GE(test, x86_sbm_test_skipped(&sbm), 1);
 
 	/* Back to the start of it all: the second time, with the same stack */
-	words[0] = (unsigned long)jump_there;
+	words[STACK_ROOM] = (unsigned long)jump_there;
 	stack = SBM_COPY_INOUT(&sbm, words, sizeof(words));
-	jump.sp = (unsigned long)stack;
+	jump.sp = (unsigned long)stack + STACK_ROOM * sizeof(words[0]);
 	KUNIT_EXPECT_EQ(test, -EFAULT,
 			sbm_exec(&sbm, jump_there,
 				 SBM_COPY_IN(&sbm, &jump, sizeof(jump))));
