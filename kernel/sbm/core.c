@@ -321,36 +321,58 @@ enum sbm_isolation sbm_instance_isolation(const struct sbm *sbm)
 }
 EXPORT_SYMBOL_GPL(sbm_instance_isolation);
 
-/* === Buffers === */
+/* === What targets get === */
 
-void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
-		   unsigned int flags, const char *name)
+int sbm_change_begin(struct sbm *sbm)
 {
 	struct sbm_instance *inst;
-	unsigned long addr = 0;
-	int err;
 
-	if (!sbm || !sbm->instance)
-		return NULL;
+	if (!sbm)
+		return -EINVAL;
 
-	/* Not for this thread to change anything if another one is at work */
 	inst = sbm->instance;
+	if (!inst)
+		return sbm->error ?: -EINVAL;
+
+	/* Not for this thread to change anything if another one is at work, or a target */
 	if (!sbm_acquire(inst))
-		return NULL;
+		return -EBUSY;
 
 	/* The first error is the one to report */
-	err = inst->poison;
-	if (!err && !sbm_context_ok())
-		err = -EINVAL;
-	if (!err) {
-		might_sleep();
-		err = sbm_buffer_add(inst, buf, size, flags, name, &addr);
-	}
+	if (inst->poison)
+		return sbm_change_end(sbm, inst->poison);
+	if (!sbm_context_ok())
+		return sbm_change_end(sbm, -EINVAL);
+
+	might_sleep();
+
+	return 0;
+}
+
+int sbm_change_end(struct sbm *sbm, int err)
+{
+	struct sbm_instance *inst = sbm->instance;
+
 	if (err) {
 		inst->poison = err;
 		sbm->error = err;
 	}
 	sbm_release(inst);
+
+	return err;
+}
+
+void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
+		   unsigned int flags, const char *name)
+{
+	unsigned long addr = 0;
+	int err;
+
+	if (sbm_change_begin(sbm))
+		return NULL;
+
+	err = sbm_buffer_add(sbm->instance, buf, size, flags, name, &addr);
+	sbm_change_end(sbm, err);
 
 	return (void *)addr;
 }
@@ -401,9 +423,7 @@ static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,
 		if (!err)
 			err = sbm_runtime_check(inst);
 	} else {
-		sbm_runtime_enter(inst);
 		err = sbm_call_direct(inst, desc, &ret);
-		sbm_runtime_leave(inst);
 	}
 	inst->sbm = NULL;
 	sbm_runtime_print(inst);

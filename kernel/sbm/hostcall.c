@@ -22,10 +22,8 @@
 #include <linux/notifier.h>
 #include <linux/sbm.h>
 #include <linux/sbm_host.h>
-#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
 
 #include <trace/events/sbm.h>
 
@@ -86,35 +84,12 @@ static int sbm_allow_call(struct sbm_instance *inst, const struct sbm_hostcall *
 
 int __sbm_allow(struct sbm *sbm, const struct sbm_hostcall *call)
 {
-	struct sbm_instance *inst;
-	int err;
+	int err = sbm_change_begin(sbm);
 
-	if (!sbm)
-		return -EINVAL;
+	if (err)
+		return err;
 
-	inst = sbm->instance;
-	if (!inst)
-		return sbm->error ?: -EINVAL;
-
-	/* Not for this thread to change anything if another one is at work, or a target */
-	if (!sbm_acquire(inst))
-		return -EBUSY;
-
-	/* The first error is the one to report */
-	err = inst->poison;
-	if (!err && !sbm_context_ok())
-		err = -EINVAL;
-	if (!err) {
-		might_sleep();
-		err = sbm_allow_call(inst, call);
-	}
-	if (err) {
-		inst->poison = err;
-		sbm->error = err;
-	}
-	sbm_release(inst);
-
-	return err;
+	return sbm_change_end(sbm, sbm_allow_call(sbm->instance, call));
 }
 EXPORT_SYMBOL_GPL(__sbm_allow);
 
@@ -221,96 +196,6 @@ int sbm_hostcall_serve(struct sbm_instance *inst, unsigned long number,
 	trace_sbm_hostcall(inst->id, call->name, number, *result);
 
 	return 0;
-}
-
-/* === Without strong isolation === */
-
-/**
- * struct sbm_direct - a target that was called directly
- * @list:    Entry in sbm_direct_calls.
- * @task:    Who has called it.
- * @inst:    The instance.
- * @serving: It waits for a handler.
- * @err:     Why the call is not a success, whatever the target returns.
- */
-struct sbm_direct {
-	struct list_head	list;
-	struct task_struct	*task;
-	struct sbm_instance	*inst;
-	bool			serving;
-	int			err;
-};
-
-/* Of a task with several, the innermost comes first */
-static LIST_HEAD(sbm_direct_calls);
-static DEFINE_SPINLOCK(sbm_direct_lock);
-
-int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
-		    int *ret)
-{
-	struct sbm_direct direct = {
-		.task	= current,
-		.inst	= inst,
-	};
-
-	if (inst->isolation >= SBM_ISOLATION_WEAK)
-		direct.err = sbm_must_stop(inst);
-	if (direct.err)
-		return direct.err;
-
-	spin_lock(&sbm_direct_lock);
-	list_add(&direct.list, &sbm_direct_calls);
-	spin_unlock(&sbm_direct_lock);
-
-	*ret = desc->thunk(desc->args);
-
-	spin_lock(&sbm_direct_lock);
-	list_del(&direct.list);
-	spin_unlock(&sbm_direct_lock);
-
-	return direct.err;
-}
-
-static struct sbm_direct *sbm_find_direct(void)
-{
-	struct sbm_direct *d, *found = NULL;
-
-	spin_lock(&sbm_direct_lock);
-	list_for_each_entry(d, &sbm_direct_calls, list) {
-		if (d->task == current) {
-			found = d;
-			break;
-		}
-	}
-	spin_unlock(&sbm_direct_lock);
-
-	/* It is on this task's stack, further up */
-	return found;
-}
-
-/*
- * Nothing can stop this target: it gets an error for a host call that is not allowed, and
- * so does its caller in the end.
- */
-static long sbm_hostcall_direct(unsigned long number, const unsigned long *args)
-{
-	struct sbm_direct *d;
-	long result = 0;
-	int err;
-
-	/* A handler is no target, nor is a function that was called outside of any call */
-	d = sbm_context_ok() ? sbm_find_direct() : NULL;
-	if (!d || d->serving)
-		return -EPERM;
-	if (d->err)
-		return d->err;
-
-	d->serving = true;
-	err = sbm_hostcall_serve(d->inst, number, args, &result);
-	d->serving = false;
-	d->err = err;
-
-	return err ?: result;
 }
 
 /* === In the target === */

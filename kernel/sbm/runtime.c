@@ -12,15 +12,12 @@
 #include <linux/export.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
-#include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sbm.h>
 #include <linux/sbm_runtime.h>
-#include <linux/sched.h>
-#include <linux/spinlock.h>
 #include <linux/stddef.h>
 #include <linux/string.h>
 
@@ -106,51 +103,6 @@ int sbm_runtime_check(struct sbm_instance *inst)
 		return 0;
 
 	return arch_sbm_call(inst, &desc, &ret);
-}
-
-/* === Weak isolation, and none === */
-
-/* Instances in calls that have something to find, the latest first */
-static LIST_HEAD(sbm_running);
-static DEFINE_SPINLOCK(sbm_running_lock);
-
-void sbm_runtime_enter(struct sbm_instance *inst)
-{
-	if (!inst->heap && !inst->log)
-		return;
-
-	spin_lock(&sbm_running_lock);
-	list_add(&inst->running, &sbm_running);
-	spin_unlock(&sbm_running_lock);
-}
-
-void sbm_runtime_leave(struct sbm_instance *inst)
-{
-	if (!inst->heap && !inst->log)
-		return;
-
-	sbm_guest_check();
-	spin_lock(&sbm_running_lock);
-	list_del(&inst->running);
-	spin_unlock(&sbm_running_lock);
-}
-
-const struct sbm_guest_info *sbm_runtime_weak_info(void)
-{
-	const struct sbm_guest_info *info = NULL;
-	const struct sbm_instance *inst;
-
-	spin_lock(&sbm_running_lock);
-	list_for_each_entry(inst, &sbm_running, running) {
-		if (inst->owner == current) {
-			info = &inst->info;
-			break;
-		}
-	}
-	spin_unlock(&sbm_running_lock);
-
-	/* It stays as long as the call does, in which the caller is */
-	return info;
 }
 
 /* === Messages === */

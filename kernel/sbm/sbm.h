@@ -133,7 +133,6 @@ struct sbm_time {
  * @info:	What code inside has.
  * @heap:	The heap, one of @buffers, or NULL.
  * @log:	Messages from inside, one of @buffers, or NULL.
- * @running:	A target without strong isolation that wants to find the heap.
  * @nr_skipped:	How often a target has met a tracer or a probe, and passed it.
  * @sbm:	What the caller knows it by, during a call; handlers of host calls get it.
  * @allowed:	Host calls that targets may make.
@@ -164,7 +163,6 @@ struct sbm_instance {
 	struct sbm_guest_info	info;
 	struct sbm_buffer	*heap;
 	struct sbm_buffer	*log;
-	struct list_head	running;
 	u64			nr_skipped;
 	struct sbm		*sbm;
 	struct list_head	allowed;
@@ -188,6 +186,15 @@ static inline void sbm_count_skipped(struct sbm_instance *inst)
  */
 bool sbm_acquire(struct sbm_instance *inst);
 void sbm_release(struct sbm_instance *inst);
+
+/*
+ * core.c: around each change of what targets get, by the caller who wants it. Begin says
+ * whether the instance may be changed now, and keeps it for that; if it may not, there
+ * is no end. End keeps @err, if it is one, as the first error of the instance.
+ * Return: 0; or the error, which is @err for the end.
+ */
+int sbm_change_begin(struct sbm *sbm);
+int sbm_change_end(struct sbm *sbm, int err);
 
 /**
  * struct sbm_allowed - a host call that an instance may make
@@ -236,11 +243,14 @@ int sbm_hostcall_serve(struct sbm_instance *inst, unsigned long number,
 		       const unsigned long *args, long *result);
 
 /*
- * Call a target directly, without strong isolation.
+ * direct.c: call a target directly, without strong isolation.
  * Return: 0; or an error, with its cause set. The target may have run all the same.
  */
 int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		    int *ret);
+
+/* A host call of such a target. Return: what the target gets; -EPERM if it is none. */
+long sbm_hostcall_direct(unsigned long number, const unsigned long *args);
 
 /* Rights of a mapping, besides reading */
 #define SBM_PROT_WRITE		0x1
@@ -319,10 +329,6 @@ int sbm_runtime_check(struct sbm_instance *inst);
 
 /* Print the messages of this call */
 void sbm_runtime_print(struct sbm_instance *inst);
-
-/* Around a call without strong isolation: runtime functions find what @inst has */
-void sbm_runtime_enter(struct sbm_instance *inst);
-void sbm_runtime_leave(struct sbm_instance *inst);
 
 /*
  * For the architecture: a target has touched @addr, where nothing is mapped. It may
