@@ -10,6 +10,7 @@
 #ifndef _LINUX_SBM_H
 #define _LINUX_SBM_H
 
+#include <linux/array_size.h>
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
 #include <linux/err.h>
@@ -17,6 +18,7 @@
 #include <linux/limits.h>
 #include <linux/printk.h>
 #include <linux/ptrace.h>
+#include <linux/stddef.h>
 #include <linux/types.h>
 
 struct sbm_instance;
@@ -278,6 +280,27 @@ enum __sbm_buf_flags {
 	__SBM_BUF_DMA	= 0x0020,	/* For a device, there is no caller's buffer */
 	__SBM_BUF_HEAP	= 0x0040,	/* The heap: it gets its pages as it needs them */
 	__SBM_BUF_LOG	= 0x0080,	/* Messages from inside */
+	__SBM_BUF_FIELDS = 0x0100,	/* Only some fields are copied */
+};
+
+/* Most fields that a description can have */
+#define SBM_MAX_FIELDS		64
+
+/**
+ * struct sbm_field - a field of a structure that a target has a right to
+ * @offset: Where it begins in the structure.
+ * @size:   Its size in bytes.
+ * @of:	    Size of the structure.
+ * @rights: %__SBM_BUF_IN if the target may read what it is, %__SBM_BUF_OUT if what the
+ *	    target has written comes back.
+ *
+ * Not for callers: SBM_FIELD(), SBM_FIELD_IN() and SBM_FIELD_OUT() make them.
+ */
+struct sbm_field {
+	u32	offset;
+	u32	size;
+	u32	of;
+	u32	rights;
 };
 
 /**
@@ -555,6 +578,11 @@ int __sbm_call_desc(struct sbm *sbm, const struct sbm_call_desc *desc);
 void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
 		   unsigned int flags, const char *name);
 
+/* Work horse of SBM_COPY_FIELDS(): @nr structures of @of bytes */
+void *__sbm_buffer_fields(struct sbm *sbm, unsigned long buf, size_t of, size_t nr,
+			  const struct sbm_field *fields, unsigned int nr_fields,
+			  const char *name);
+
 #else /* CONFIG_SBM */
 
 /*
@@ -683,6 +711,14 @@ static inline void *__sbm_buffer(struct sbm *sbm, unsigned long buf,
 	return sbm && !sbm->error ? (void *)buf : NULL;
 }
 
+static inline void *__sbm_buffer_fields(struct sbm *sbm, unsigned long buf,
+					size_t of, size_t nr,
+					const struct sbm_field *fields,
+					unsigned int nr_fields, const char *name)
+{
+	return sbm && !sbm->error ? (void *)buf : NULL;
+}
+
 static inline void print_sbm_info(const char *log_lvl) { }
 
 #endif /* CONFIG_SBM */
@@ -758,6 +794,131 @@ static inline void print_sbm_info(const char *log_lvl) { }
  */
 #define SBM_COPY_INOUT(sbm, buf, size)	\
 	__SBM_BUFFER_WRITE(sbm, buf, size, __SBM_BUF_IN | __SBM_BUF_OUT, #buf)
+
+/**
+ * SBM_FIELD() - describe a field that a target may read and write
+ * @type:   The structure.
+ * @member: The field; also one of a structure in it, or an element of an array. Neither a
+ *	    bit field, nor a flexible array: the compiler refuses them.
+ *
+ * An element of the array that SBM_COPY_FIELDS() takes.
+ */
+#define SBM_FIELD(type, member)	\
+	__SBM_FIELD(type, member, __SBM_BUF_IN | __SBM_BUF_OUT)
+
+/**
+ * SBM_FIELD_IN() - describe a field that a target may read
+ * @type:   The structure.
+ * @member: The field, see SBM_FIELD().
+ */
+#define SBM_FIELD_IN(type, member)	__SBM_FIELD(type, member, __SBM_BUF_IN)
+
+/**
+ * SBM_FIELD_OUT() - describe a field that a target may write
+ * @type:   The structure.
+ * @member: The field, see SBM_FIELD().
+ *
+ * The target finds zeroes, not what the field is.
+ */
+#define SBM_FIELD_OUT(type, member)	__SBM_FIELD(type, member, __SBM_BUF_OUT)
+
+#define __SBM_FIELD(type, member, _rights) {				\
+	.offset	= offsetof(type, member),				\
+	.size	= sizeof_field(type, member),				\
+	.of	= sizeof(type),						\
+	.rights	= (_rights),						\
+}
+
+/* Do two fields have a byte in common? For the compiler, which knows what they are. */
+static __always_inline bool __sbm_fields_meet(const struct sbm_field *f, size_t nr,
+					      size_t i, size_t j)
+{
+	return i < nr && j < nr && f[i].offset < f[j].offset + f[j].size &&
+	       f[j].offset < f[i].offset + f[i].size;
+}
+
+/* Among the first, that is: it would be too much to do for many. */
+static __always_inline bool __sbm_fields_overlap(const struct sbm_field *f, size_t nr)
+{
+	return __sbm_fields_meet(f, nr, 0, 1) || __sbm_fields_meet(f, nr, 0, 2) ||
+	       __sbm_fields_meet(f, nr, 1, 2) || __sbm_fields_meet(f, nr, 0, 3) ||
+	       __sbm_fields_meet(f, nr, 1, 3) || __sbm_fields_meet(f, nr, 2, 3) ||
+	       __sbm_fields_meet(f, nr, 0, 4) || __sbm_fields_meet(f, nr, 1, 4) ||
+	       __sbm_fields_meet(f, nr, 2, 4) || __sbm_fields_meet(f, nr, 3, 4) ||
+	       __sbm_fields_meet(f, nr, 0, 5) || __sbm_fields_meet(f, nr, 1, 5) ||
+	       __sbm_fields_meet(f, nr, 2, 5) || __sbm_fields_meet(f, nr, 3, 5) ||
+	       __sbm_fields_meet(f, nr, 4, 5);
+}
+
+/* What the compiler does not find, as the array is not constant, is found later */
+#define __SBM_FIELDS_CHECK(fields, type)				\
+do {									\
+	bool __sbm_other = (fields)[0].of != sizeof(type);		\
+	bool __sbm_overlap = __sbm_fields_overlap(fields, ARRAY_SIZE(fields)); \
+									\
+	BUILD_BUG_ON_MSG(!ARRAY_SIZE(fields) || ARRAY_SIZE(fields) > SBM_MAX_FIELDS, \
+			 "no fields, or more than SBM_MAX_FIELDS");	\
+	BUILD_BUG_ON_MSG(__builtin_constant_p(__sbm_other) && __sbm_other, \
+			 "fields of another structure");		\
+	BUILD_BUG_ON_MSG(__builtin_constant_p(__sbm_overlap) && __sbm_overlap, \
+			 "fields that overlap");			\
+} while (0)
+
+#define __SBM_COPY_FIELDS(sbm, buf, nr, fields, name)			\
+({									\
+	typeof(({ (buf); })) __sbm_fbuf = (buf);			\
+	void *__sbm_void __maybe_unused = __sbm_fbuf;			\
+									\
+	__SBM_FIELDS_CHECK(fields, *__sbm_fbuf);			\
+	(typeof(__sbm_fbuf))						\
+	__sbm_buffer_fields(sbm, (unsigned long)__sbm_fbuf,		\
+			    sizeof(*__sbm_fbuf), nr, fields,		\
+			    ARRAY_SIZE(fields), name);			\
+})
+
+/**
+ * SBM_COPY_FIELDS() - give a target a copy of some fields of a structure
+ * @sbm:    The instance.
+ * @ptr:    Pointer to the caller's structure.
+ * @fields: Array of what SBM_FIELD(), SBM_FIELD_IN() and SBM_FIELD_OUT() make of the
+ *	    structure's type, at most %SBM_MAX_FIELDS, in any order. It may be gone
+ *	    afterwards.
+ *
+ * The target finds a structure of the same type, which it can read, and write if it may
+ * write any field. Of the caller's, it holds the fields of SBM_FIELD() and
+ * SBM_FIELD_IN(); all else is zero: other fields, and what is between them. After each
+ * clean return, the fields of SBM_FIELD() and SBM_FIELD_OUT() are copied to the
+ * caller's structure, byte for byte, and nothing else: what the target has written
+ * elsewhere is dropped without a word. After a stop, nothing is copied.
+ *
+ * See SBM_COPY_OUT() for the rest. The caller's structure must exist as long as calls
+ * are made with @sbm. What is written by others to a field that comes back, while a call
+ * goes on, is lost.
+ *
+ * Errors are those of SBM_COPY_IN(). -EINVAL, too, if @fields are of a type of another
+ * size, overlap or are too many; the build fails if the compiler can see that.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address inside the sandbox, with the type of @ptr; NULL on failure.
+ */
+#define SBM_COPY_FIELDS(sbm, ptr, fields)	\
+	__SBM_COPY_FIELDS(sbm, ptr, 1, fields, #ptr)
+
+/**
+ * SBM_COPY_FIELDS_ARRAY() - give a target a copy of some fields of many structures
+ * @sbm:    The instance.
+ * @ptr:    Pointer to the first of the caller's structures, or an array of them.
+ * @nr:	    How many. 0 is legal.
+ * @fields: See SBM_COPY_FIELDS(). They are the same for all elements.
+ *
+ * All elements together have at most %SBM_MAX_BUFFER_SIZE.
+ *
+ * Context: Process context, may sleep. Interrupts enabled.
+ * Return: the address of the first inside the sandbox, with the type of @ptr; NULL on
+ * failure.
+ */
+#define SBM_COPY_FIELDS_ARRAY(sbm, ptr, nr, fields)	\
+	__SBM_COPY_FIELDS(sbm, ptr, nr, fields, #ptr)
 
 /**
  * SBM_MAP_READONLY() - let a target read the caller's own memory

@@ -9,6 +9,10 @@
  * strong isolation, in the kernel's vmalloc range with weak isolation. Without
  * isolation the target gets the caller's own address.
  *
+ * Where only some fields of a structure are a target's business, the copy has nothing
+ * else of the caller's, and of what the target has written nothing else comes back. Page
+ * tables know no fields: inside, all of the copy has the same rights.
+ *
  * The heap and the place for messages are buffers, too, which no caller has. With
  * strong isolation the heap gets a page when it is touched for the first time; all are
  * accounted for from the start, so that does not fail for want of permission.
@@ -16,7 +20,9 @@
 #include <linux/err.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/sbm.h>
+#include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -26,15 +32,17 @@
 #include "debugfs.h"
 #include "sbm.h"
 
-/* Call @fn for each piece of @buf that lies on one page */
-static void sbm_buffer_each(struct sbm_buffer *buf, bool out)
-{
-	unsigned long kaddr = buf->kaddr;
-	size_t offset = buf->offset;
-	size_t left = buf->size;
-	unsigned int i;
+/* === Copies === */
 
-	for (i = 0; left; i++) {
+/* Copy @left bytes from @start on, in pieces that lie on one page */
+static void sbm_buffer_copy_part(struct sbm_buffer *buf, size_t start, size_t left,
+				 bool out)
+{
+	unsigned long kaddr = buf->kaddr + start;
+	size_t offset = offset_in_page(buf->offset + start);
+	size_t i = (buf->offset + start) >> PAGE_SHIFT;
+
+	for (; left; i++) {
 		size_t len = min_t(size_t, left, PAGE_SIZE - offset);
 
 		if (out)
@@ -47,6 +55,96 @@ static void sbm_buffer_each(struct sbm_buffer *buf, bool out)
 		offset = 0;
 	}
 }
+
+/* Each byte is read once, and none decides about anything: there is nothing to check */
+static void sbm_buffer_copy(struct sbm_buffer *buf, bool out)
+{
+	const unsigned int right = out ? __SBM_BUF_OUT : __SBM_BUF_IN;
+	const struct sbm_fields *fields = buf->fields;
+	size_t start;
+	unsigned int i;
+
+	if (!fields) {
+		sbm_buffer_copy_part(buf, 0, buf->size, out);
+		return;
+	}
+
+	for (start = 0; start < buf->size; start += fields->of) {
+		for (i = 0; i < fields->nr; i++) {
+			const struct sbm_field *f = &fields->field[i];
+
+			if (f->rights & right)
+				sbm_buffer_copy_part(buf, start + f->offset, f->size, out);
+		}
+		cond_resched();
+	}
+}
+
+/* === Fields === */
+
+static bool sbm_fields_valid(const struct sbm_fields *fields)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < fields->nr; i++) {
+		const struct sbm_field *f = &fields->field[i];
+
+		if (f->of != fields->of || !f->size || f->size > f->of ||
+		    f->offset > f->of - f->size || !f->rights ||
+		    (f->rights & ~(__SBM_BUF_IN | __SBM_BUF_OUT)))
+			return false;
+		for (j = 0; j < i; j++) {
+			const struct sbm_field *g = &fields->field[j];
+
+			/* Both are within the structure: no sum overflows */
+			if (f->offset < g->offset + g->size &&
+			    g->offset < f->offset + f->size)
+				return false;
+		}
+	}
+
+	return true;
+}
+
+static struct sbm_fields *sbm_fields_make(const struct sbm_field *field, unsigned int nr,
+					  size_t of)
+{
+	struct sbm_fields *fields;
+
+	if (!field || !nr || nr > SBM_MAX_FIELDS || !of)
+		return ERR_PTR(-EINVAL);
+
+	sbm_count(SBM_COUNT_ALLOC);
+	fields = kzalloc(struct_size(fields, field, nr), GFP_KERNEL_ACCOUNT);
+	if (!fields)
+		return ERR_PTR(-ENOMEM);
+
+	fields->of = of;
+	fields->nr = nr;
+	memcpy(fields->field, field, array_size(nr, sizeof(*field)));
+	if (!sbm_fields_valid(fields)) {
+		kfree(fields);
+		return ERR_PTR(-EINVAL);
+	}
+
+	return fields;
+}
+
+/* What is done with the whole buffer for them */
+static unsigned int sbm_fields_flags(const struct sbm_fields *fields)
+{
+	unsigned int flags = __SBM_BUF_FIELDS;
+	unsigned int i;
+
+	for (i = 0; i < fields->nr; i++)
+		flags |= fields->field[i].rights;
+	if (flags & __SBM_BUF_OUT)
+		flags |= __SBM_BUF_WRITE;
+
+	return flags;
+}
+
+/* === Pages === */
 
 static int sbm_buffer_alloc_pages(struct sbm_instance *inst, struct sbm_buffer *buf)
 {
@@ -197,12 +295,17 @@ static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 		}
 	}
 
+	kfree(buf->fields);
 	kvfree(buf);
 }
 
+/* === Buffers === */
+
+/* @fields: what of it is copied, NULL for all. The buffer has them, or they are freed. */
 static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 					  unsigned long kaddr, size_t size,
-					  unsigned int flags, const char *name)
+					  unsigned int flags, struct sbm_fields *fields,
+					  const char *name)
 {
 	struct sbm_buffer *buf;
 	unsigned int offset = 0;
@@ -217,8 +320,10 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 
 	sbm_count(SBM_COUNT_ALLOC);
 	buf = kvzalloc(struct_size(buf, pages, nr), GFP_KERNEL_ACCOUNT);
-	if (!buf)
+	if (!buf) {
+		kfree(fields);
 		return ERR_PTR(-ENOMEM);
+	}
 
 	/* A heap that has pages does not get them later */
 	buf->flags = flags & ~__SBM_BUF_HEAP;
@@ -226,6 +331,7 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 	buf->size = size;
 	buf->nr = nr;
 	buf->offset = offset;
+	buf->fields = fields;
 	strscpy(buf->name, name ?: "", sizeof(buf->name));
 
 	if (flags & __SBM_BUF_MAP)
@@ -238,7 +344,7 @@ static struct sbm_buffer *sbm_buffer_make(struct sbm_instance *inst,
 		goto out_free;
 
 	if (flags & __SBM_BUF_IN)
-		sbm_buffer_each(buf, false);
+		sbm_buffer_copy(buf, false);
 
 	sbm_debugfs_lock(inst);
 	err = sbm_buffer_map(inst, buf);
@@ -257,25 +363,56 @@ out_free:
 	return ERR_PTR(err);
 }
 
-int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
-		   unsigned int flags, const char *name, unsigned long *addr)
+static bool sbm_buffer_valid(unsigned long kaddr, size_t size)
+{
+	return (kaddr || !size) && size <= SBM_MAX_BUFFER_SIZE && kaddr + size >= kaddr;
+}
+
+static int sbm_buffer_give(struct sbm_instance *inst, unsigned long kaddr, size_t size,
+			   unsigned int flags, struct sbm_fields *fields,
+			   const char *name, unsigned long *addr)
 {
 	struct sbm_buffer *buf;
 
-	if ((!kaddr && size) || size > SBM_MAX_BUFFER_SIZE || kaddr + size < kaddr)
-		return -EINVAL;
-
 	if (inst->isolation == SBM_ISOLATION_NONE) {
+		kfree(fields);
 		*addr = kaddr;
 		return 0;
 	}
 
-	buf = sbm_buffer_make(inst, kaddr, size, flags, name);
+	buf = sbm_buffer_make(inst, kaddr, size, flags, fields, name);
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
 	*addr = buf->addr;
 
 	return 0;
+}
+
+int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
+		   unsigned int flags, const char *name, unsigned long *addr)
+{
+	if (!sbm_buffer_valid(kaddr, size))
+		return -EINVAL;
+
+	return sbm_buffer_give(inst, kaddr, size, flags, NULL, name, addr);
+}
+
+int sbm_buffer_add_fields(struct sbm_instance *inst, unsigned long kaddr, size_t of,
+			  size_t nr, const struct sbm_field *field,
+			  unsigned int nr_fields, const char *name, unsigned long *addr)
+{
+	struct sbm_fields *fields;
+	size_t size;
+
+	if (check_mul_overflow(of, nr, &size) || !sbm_buffer_valid(kaddr, size))
+		return -EINVAL;
+
+	fields = sbm_fields_make(field, nr_fields, of);
+	if (IS_ERR(fields))
+		return PTR_ERR(fields);
+
+	return sbm_buffer_give(inst, kaddr, size, sbm_fields_flags(fields), fields, name,
+			       addr);
 }
 
 struct sbm_buffer *sbm_buffer_add_own(struct sbm_instance *inst, size_t size,
@@ -284,7 +421,7 @@ struct sbm_buffer *sbm_buffer_add_own(struct sbm_instance *inst, size_t size,
 	if (!size || size > SBM_MAX_BUFFER_SIZE)
 		return ERR_PTR(-EINVAL);
 
-	return sbm_buffer_make(inst, 0, size, flags, name);
+	return sbm_buffer_make(inst, 0, size, flags, NULL, name);
 }
 
 void sbm_buffers_copy_out(struct sbm_instance *inst)
@@ -293,7 +430,7 @@ void sbm_buffers_copy_out(struct sbm_instance *inst)
 
 	list_for_each_entry(buf, &inst->buffers, list) {
 		if (buf->flags & __SBM_BUF_OUT)
-			sbm_buffer_each(buf, true);
+			sbm_buffer_copy(buf, true);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include <linux/types.h>
 
 struct sbm_buffer;
+struct sbm_field;
 struct sbm_instance;
 
 /*
@@ -17,6 +18,14 @@ struct sbm_instance;
  */
 int sbm_buffer_add(struct sbm_instance *inst, unsigned long kaddr, size_t size,
 		   unsigned int flags, const char *name, unsigned long *addr);
+
+/*
+ * The same for some fields of @nr structures of @of bytes. What @fields has is copied.
+ * Return: as above; -EINVAL, too, if @fields do not describe such a structure.
+ */
+int sbm_buffer_add_fields(struct sbm_instance *inst, unsigned long kaddr, size_t of,
+			  size_t nr, const struct sbm_field *fields,
+			  unsigned int nr_fields, const char *name, unsigned long *addr);
 
 /*
  * Give @inst a buffer of zeroes that belongs to no caller. It has pages with any

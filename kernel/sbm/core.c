@@ -378,6 +378,24 @@ void *__sbm_buffer(struct sbm *sbm, unsigned long buf, size_t size,
 }
 EXPORT_SYMBOL_GPL(__sbm_buffer);
 
+void *__sbm_buffer_fields(struct sbm *sbm, unsigned long buf, size_t of, size_t nr,
+			  const struct sbm_field *fields, unsigned int nr_fields,
+			  const char *name)
+{
+	unsigned long addr = 0;
+	int err;
+
+	if (sbm_change_begin(sbm))
+		return NULL;
+
+	err = sbm_buffer_add_fields(sbm->instance, buf, of, nr, fields, nr_fields, name,
+				    &addr);
+	sbm_change_end(sbm, err);
+
+	return (void *)addr;
+}
+EXPORT_SYMBOL_GPL(__sbm_buffer_fields);
+
 /* === Calls === */
 
 static int sbm_run(struct sbm *sbm, struct sbm_instance *inst,

@@ -87,6 +87,8 @@ const char *sbm_buffer_kind(const struct sbm_buffer *buf)
 		return "HEAP";
 	if (buf->flags & __SBM_BUF_LOG)
 		return "LOG";
+	if (buf->flags & __SBM_BUF_FIELDS)
+		return "COPY_FIELDS";
 	if (!(buf->flags & __SBM_BUF_OUT))
 		return "COPY_IN";
 

@@ -33,6 +33,18 @@ struct task_struct;
 #define SBM_NAME_SIZE	32
 
 /**
+ * struct sbm_fields - what is copied of each structure in a buffer
+ * @of:	   Size of the structure.
+ * @nr:	   Number of fields.
+ * @field: The fields, which do not overlap. A copy, which nobody else can change.
+ */
+struct sbm_fields {
+	size_t			of;
+	unsigned int		nr;
+	struct sbm_field	field[] __counted_by(nr);
+};
+
+/**
  * struct sbm_buffer - a buffer of an instance
  * @list:    Entry in &sbm_instance.buffers.
  * @flags:   __SBM_BUF_* flags.
@@ -43,6 +55,7 @@ struct task_struct;
  * @offset:  Offset of the first byte in the first page.
  * @name:    What the caller calls it, for reports; cut off if it is long. A copy:
  *	     the caller may be a module that is gone before the instance is.
+ * @fields:  What of it is copied, NULL for all.
  * @vm:	     Address range in the kernel, for weak isolation.
  * @pages:   The pages. NULL where the heap has none yet.
  */
@@ -55,6 +68,7 @@ struct sbm_buffer {
 	unsigned int		nr;
 	unsigned int		offset;
 	char			name[SBM_NAME_SIZE];
+	struct sbm_fields	*fields;
 	struct vm_struct	*vm;
 	struct page		*pages[] __counted_by(nr);
 };

@@ -13,12 +13,15 @@
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -642,6 +645,393 @@ static void arrays_decay_to_pointers(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, SBM_COPY_IN(&sbm, array, sizeof(array)));
 	KUNIT_EXPECT_NOT_NULL(test, SBM_COPY_IN(&sbm, text, sizeof(text)));
 	sbm_destroy(&sbm);
+}
+
+/* === Fields of structures === */
+
+/* Of odd sizes, with holes, and neighbours that are not a target's business */
+struct mixed {
+	u8	first;
+	u64	secret;
+	u32	in;
+	u16	out;
+	u64	both;
+	char	name[13];
+	void	*pointer;
+	struct {
+		u8	shown;
+		u8	hidden;
+	} pair[3];
+	u8	last;
+};
+
+static const struct sbm_field mixed_fields[] = {
+	SBM_FIELD(struct mixed, both),
+	SBM_FIELD_IN(struct mixed, in),
+	SBM_FIELD_OUT(struct mixed, out),
+	SBM_FIELD(struct mixed, name),
+	SBM_FIELD(struct mixed, pair[1].shown),
+};
+
+#define MARK(map, member, rights)	\
+	memset((map) + offsetof(struct mixed, member), rights, \
+	       sizeof_field(struct mixed, member))
+
+/* The rights to each byte of struct mixed, told a second time */
+static void mixed_rights(u8 *map)
+{
+	memset(map, 0, sizeof(struct mixed));
+	MARK(map, both, __SBM_BUF_IN | __SBM_BUF_OUT);
+	MARK(map, in, __SBM_BUF_IN);
+	MARK(map, out, __SBM_BUF_OUT);
+	MARK(map, name, __SBM_BUF_IN | __SBM_BUF_OUT);
+	MARK(map, pair[1].shown, __SBM_BUF_IN | __SBM_BUF_OUT);
+}
+
+/* Levels of isolation that hide anything */
+static const struct sbm_attr copying[] = {
+	{ .min_isolation = SBM_ISOLATION_STRONG, },
+	{ .min_isolation = SBM_ISOLATION_WEAK, .flags = SBM_ATTR_WEAK, },
+};
+
+/* Tell all that is there, and write over all of it, to the end of the last page */
+static SBM_DEFINE_FUNC(see_and_write_all, u8 *, objects, size_t, size, u8 *, seen,
+		       u8, value)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		seen[i] = objects[i];
+	for (i = 0; i < PAGE_ALIGN(size); i++)
+		objects[i] = value;
+
+	return 0;
+}
+
+/* A second structure's worth on both sides must not change, whatever is in between */
+static u8 *alloc_objects(struct kunit *test, size_t of, size_t nr)
+{
+	u8 *objects = vmalloc((nr + 2) * of);
+
+	KUNIT_ASSERT_NOT_NULL(test, objects);
+	fill(objects, (nr + 2) * of, 0x61);
+
+	return objects + of;
+}
+
+static u8 right_to(const u8 *map, size_t of, size_t i)
+{
+	return map[i % of];
+}
+
+/* @objects was filled by alloc_objects(), and a target has written @value everywhere */
+static void expect_fields(struct kunit *test, const u8 *objects, const u8 *seen,
+			  const u8 *map, size_t of, size_t nr, u8 value)
+{
+	size_t bad = 0, i;
+
+	for (i = 0; i < (nr + 2) * of; i++) {
+		u8 was = pattern(i, 0x61);
+		bool outside = i < of || i >= (nr + 1) * of;
+		u8 right = outside ? 0 : right_to(map, of, i);
+
+		bad += objects[i - of] != (right & __SBM_BUF_OUT ? value : was);
+		if (!outside)
+			bad += seen[i - of] != (right & __SBM_BUF_IN ? was : 0);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, bad, 0, "%zu of %zu bytes", nr, of);
+}
+
+static void only_fields_go_in_and_out(struct kunit *test)
+{
+	static const size_t numbers[] = { 1, 2, 56, 57, 500 };
+	const size_t of = sizeof(struct mixed);
+	u8 map[sizeof(struct mixed)];
+	int level, i;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
+	mixed_rights(map);
+	for (level = 0; level < ARRAY_SIZE(copying); level++) {
+		if (sbm_isolation() < copying[level].min_isolation)
+			continue;
+		for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+			size_t nr = numbers[i];
+			u8 *objects = alloc_objects(test, of, nr);
+			u8 *seen = vzalloc(nr * of);
+			struct mixed *inside;
+			struct sbm sbm;
+
+			KUNIT_ASSERT_NOT_NULL(test, seen);
+			KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &copying[level]), 0);
+			if (nr == 1)
+				inside = SBM_COPY_FIELDS(&sbm, (struct mixed *)objects,
+							 mixed_fields);
+			else
+				inside = SBM_COPY_FIELDS_ARRAY(&sbm, (struct mixed *)objects,
+							       nr, mixed_fields);
+			KUNIT_EXPECT_NOT_NULL(test, inside);
+			KUNIT_EXPECT_EQ(test, 0,
+					sbm_call(&sbm, see_and_write_all, (u8 *)inside,
+						 nr * of, SBM_COPY_OUT(&sbm, seen, nr * of),
+						 0x5b));
+			expect_fields(test, objects, seen, map, of, nr, 0x5b);
+			sbm_destroy(&sbm);
+			vfree(seen);
+			vfree(objects - of);
+		}
+	}
+}
+
+/* Any fields of any structure, any number of them, across pages */
+static void random_fields_are_kept_to(struct kunit *test)
+{
+	struct sbm_field fields[SBM_MAX_FIELDS];
+	int i, level;
+	u8 *map;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
+	map = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, map);
+	for (i = 0; i < 300; i++) {
+		size_t of = get_random_u32_inclusive(1, i % 10 ? 100 : PAGE_SIZE);
+		size_t nr = get_random_u32_inclusive(1, i % 10 ? 150 : 4);
+		unsigned int nr_fields = 0, at = 0;
+		u8 *objects, *seen, *inside;
+		struct sbm sbm;
+
+		level = i % ARRAY_SIZE(copying);
+		if (sbm_isolation() < copying[level].min_isolation)
+			continue;
+		memset(map, 0, of);
+		while (at < of && nr_fields < ARRAY_SIZE(fields)) {
+			u32 size = get_random_u32_inclusive(1, min_t(u32, of - at, 40));
+			u32 rights = get_random_u32_below(4);
+
+			if (rights) {
+				fields[nr_fields++] = (struct sbm_field) {
+					.offset = at, .size = size, .of = of,
+					.rights = rights,
+				};
+				memset(map + at, rights, size);
+			}
+			at += size;
+		}
+		if (!nr_fields)
+			continue;
+		/* In any order */
+		swap(fields[0], fields[nr_fields / 2]);
+
+		objects = alloc_objects(test, of, nr);
+		seen = vzalloc(nr * of);
+		KUNIT_ASSERT_NOT_NULL(test, seen);
+		KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &copying[level]), 0);
+		inside = __sbm_buffer_fields(&sbm, (unsigned long)objects, of, nr, fields,
+					     nr_fields, "random");
+		/* It has its own copy of them */
+		memset(fields, 0xff, sizeof(fields));
+		if (!memchr(map, __SBM_BUF_OUT, of) &&
+		    !memchr(map, __SBM_BUF_IN | __SBM_BUF_OUT, of)) {
+			/* It is read-only */
+			KUNIT_EXPECT_NOT_NULL(test, inside);
+		} else {
+			KUNIT_EXPECT_EQ(test, 0,
+					sbm_call(&sbm, see_and_write_all, inside, nr * of,
+						 SBM_COPY_OUT(&sbm, seen, nr * of), 0x5c));
+			expect_fields(test, objects, seen, map, of, nr, 0x5c);
+		}
+		sbm_destroy(&sbm);
+		vfree(seen);
+		vfree(objects - of);
+	}
+}
+
+static SBM_DEFINE_FUNC(write_all_then_fault, u8 *, object, size_t, size)
+{
+	memset(object, 0x5d, size);
+
+	return touch_forbidden_address();
+}
+
+static void fields_are_untouched_after_a_stop(struct kunit *test)
+{
+	struct mixed object;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	fill((u8 *)&object, sizeof(object), 0x62);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, -EFAULT,
+			sbm_call(&sbm, write_all_then_fault,
+				 (u8 *)SBM_COPY_FIELDS(&sbm, &object, mixed_fields),
+				 sizeof(object)));
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_EQ(test, first_wrong((u8 *)&object, sizeof(object), 0x62),
+			sizeof(object));
+}
+
+static SBM_DEFINE_FUNC(count_up, struct mixed *, object)
+{
+	/* Also what is not the caller's business */
+	object->in++;
+	object->out++;
+	object->both++;
+	object->secret++;
+
+	return object->secret + 100 * object->in;
+}
+
+/* A second call finds what the first one has left; the caller finds fields only */
+static void fields_last_from_call_to_call(struct kunit *test)
+{
+	int level;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
+	for (level = 0; level < ARRAY_SIZE(copying); level++) {
+		struct mixed object = { .in = 5, .out = 50, .both = 500, .secret = 5000 };
+		struct mixed *inside;
+		struct sbm sbm;
+
+		if (sbm_isolation() < copying[level].min_isolation)
+			continue;
+		KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &copying[level]), 0);
+		inside = SBM_COPY_FIELDS(&sbm, &object, mixed_fields);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, count_up, inside), 601);
+		KUNIT_EXPECT_EQ(test, object.in, 5);
+		KUNIT_EXPECT_EQ(test, object.out, 1);
+		KUNIT_EXPECT_EQ(test, object.both, 501);
+		KUNIT_EXPECT_EQ(test, object.secret, 5000);
+
+		/* Nothing goes in a second time, and what does not come back stays */
+		object.in = 7;
+		object.out = 70;
+		object.both = 700;
+		object.secret = 7000;
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, count_up, inside), 702);
+		KUNIT_EXPECT_EQ(test, object.in, 7);
+		KUNIT_EXPECT_EQ(test, object.out, 2);
+		KUNIT_EXPECT_EQ(test, object.both, 502);
+		KUNIT_EXPECT_EQ(test, object.secret, 7000);
+
+		/* After a reset there is nothing of it, and it can be made again */
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+		object.both = 900;
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, give_back, 3), 3);
+		KUNIT_EXPECT_EQ(test, object.both, 900);
+		inside = SBM_COPY_FIELDS(&sbm, &object, mixed_fields);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, count_up, inside), 801);
+		KUNIT_EXPECT_EQ(test, object.both, 901);
+		sbm_destroy(&sbm);
+	}
+}
+
+/* Where nothing may be written, nothing can be */
+static void fields_to_read_are_read_only(struct kunit *test)
+{
+	static const struct sbm_field fields[] = {
+		SBM_FIELD_IN(struct mixed, in), SBM_FIELD_IN(struct mixed, both),
+	};
+	struct mixed object = { .in = 5, .both = 500, .secret = 5000 };
+	struct mixed *inside;
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	inside = SBM_COPY_FIELDS(&sbm, &object, fields);
+	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, count_up, inside), -EFAULT);
+	KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
+	if (sbm_fault(&sbm)) {
+		char text[SBM_DESCRIPTION_SIZE];
+
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->access, SBM_ACCESS_WRITE);
+		sbm_describe(&sbm, sbm_fault(&sbm)->address, text, sizeof(text));
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, "'&object' (COPY_FIELDS, "),
+					  "%s", text);
+	}
+	KUNIT_EXPECT_EQ(test, object.in, 5);
+	sbm_destroy(&sbm);
+}
+
+/* What SBM_COPY_FIELDS() would not compile, or what an array may turn out to be */
+static void wrong_fields_are_refused(struct kunit *test)
+{
+	enum { BOTH = __SBM_BUF_IN | __SBM_BUF_OUT, };
+	static const struct {
+		struct sbm_field	f[2];
+		unsigned int		nr;
+	} bad[] = {
+		{ { { 0, 8, 64, BOTH }, { 0, 8, 64, BOTH } }, 2 },
+		{ { { 0, 8, 64, BOTH }, { 7, 1, 64, BOTH } }, 2 },
+		{ { { 4, 2, 64, BOTH }, { 0, 64, 64, BOTH } }, 2 },
+		{ { { 0, 64, 64, __SBM_BUF_IN }, { 63, 1, 64, __SBM_BUF_OUT } }, 2 },
+		{ { { 8, 8, 64, BOTH }, { 1, 8, 64, BOTH } }, 2 },
+		{ { { 0, 65, 64, BOTH } }, 1 },
+		{ { { 1, 64, 64, BOTH } }, 1 },
+		{ { { 64, 1, 64, BOTH } }, 1 },
+		{ { { U32_MAX, 1, 64, BOTH } }, 1 },
+		{ { { U32_MAX - 3, 8, 64, BOTH } }, 1 },
+		{ { { 1, U32_MAX, 64, BOTH } }, 1 },
+		{ { { 0, 0, 64, BOTH } }, 1 },
+		{ { { 0, 8, 64, 0 } }, 1 },
+		{ { { 0, 8, 64, BOTH | __SBM_BUF_MAP } }, 1 },
+		{ { { 0, 8, 64, U32_MAX } }, 1 },
+		{ { { 0, 8, 63, BOTH } }, 1 },
+		{ { { 0, 8, 128, BOTH } }, 1 },
+		{ { { 0, 8, 64, BOTH }, { 8, 8, 72, BOTH } }, 2 },
+		{ { { 0, 8, 64, BOTH } }, 0 },
+	};
+	static const struct {
+		size_t	of, nr;
+		int	err;
+	} sizes[] = {
+		{ 64, SIZE_MAX / 64 + 2, -EINVAL },
+		{ 64, SIZE_MAX, -EINVAL },
+		{ 64, SBM_MAX_BUFFER_SIZE / 64 + 1, -EINVAL },
+		{ 0, 1, -EINVAL },
+		{ 64, 0, 0 },
+		{ 64, 1, 0 },
+	};
+	static struct sbm_field many[SBM_MAX_FIELDS + 1];
+	long before = sbm_pages_in_use();
+	u8 object[64] = {};
+	struct sbm sbm;
+	int i;
+
+	KUNIT_ASSERT_EQ(test, sbm_init(&sbm), 0);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		KUNIT_EXPECT_NULL_MSG(test,
+				      __sbm_buffer_fields(&sbm, (unsigned long)object, 64, 1,
+							  bad[i].f, bad[i].nr, "bad"),
+				      "%d", i);
+		KUNIT_EXPECT_EQ_MSG(test, sbm_error(&sbm), -EINVAL, "%d", i);
+		/* As for other buffers: nothing is called then */
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, give_back, 1), -EINVAL);
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	}
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* Only the last one has as many bytes as it says */
+		__sbm_buffer_fields(&sbm, (unsigned long)object, sizes[i].of, sizes[i].nr,
+				    &bad[0].f[0], 1, "sizes");
+		KUNIT_EXPECT_EQ_MSG(test, sbm_error(&sbm), sizes[i].err, "%d", i);
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	}
+
+	for (i = 0; i < ARRAY_SIZE(many); i++)
+		many[i] = (struct sbm_field) { i % 64, 1, 64, BOTH };
+	__sbm_buffer_fields(&sbm, (unsigned long)object, 64, 1, many, SBM_MAX_FIELDS + 1,
+			    "many");
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -EINVAL);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+	KUNIT_EXPECT_NOT_NULL(test,
+			      __sbm_buffer_fields(&sbm, (unsigned long)object, 64, 1, many,
+						  SBM_MAX_FIELDS, "many"));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+
+	KUNIT_EXPECT_NULL(test, SBM_COPY_FIELDS(&sbm, (struct mixed *)NULL, mixed_fields));
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -EINVAL);
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_NULL(test, SBM_COPY_FIELDS(&sbm, (struct mixed *)object, mixed_fields));
+	KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), before);
 }
 
 /* === Errors === */
@@ -1518,6 +1908,12 @@ static struct kunit_case sbm_cases[] = {
 	KUNIT_CASE(only_kernel_memory_can_be_mapped),
 	KUNIT_CASE(output_is_untouched_after_a_stop),
 	KUNIT_CASE(empty_buffers_have_no_byte),
+	KUNIT_CASE(only_fields_go_in_and_out),
+	KUNIT_CASE(random_fields_are_kept_to),
+	KUNIT_CASE(fields_are_untouched_after_a_stop),
+	KUNIT_CASE(fields_last_from_call_to_call),
+	KUNIT_CASE(fields_to_read_are_read_only),
+	KUNIT_CASE(wrong_fields_are_refused),
 	KUNIT_CASE(arrays_decay_to_pointers),
 	KUNIT_CASE(null_arguments_are_refused),
 	KUNIT_CASE(failed_init_is_remembered),

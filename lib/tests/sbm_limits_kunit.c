@@ -1092,7 +1092,9 @@ static void pool_serves_many_threads(struct kunit *test)
 static int try_call(struct kunit *test, u8 *page)
 {
 	const struct sbm_attr attr = { .min_isolation = SBM_ISOLATION_STRONG, };
+	static const struct sbm_field fields[] = { SBM_FIELD_IN(struct shared, count), };
 	u8 *in, *out, *mapped;
+	struct shared *some;
 	struct sbm sbm;
 	int ret;
 
@@ -1100,6 +1102,7 @@ static int try_call(struct kunit *test, u8 *page)
 	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), ret);
 	in = SBM_COPY_IN(&sbm, page, 3 * PAGE_SIZE);
 	out = SBM_COPY_INOUT(&sbm, page, 10);
+	some = SBM_COPY_FIELDS(&sbm, (struct shared *)page, fields);
 	mapped = SBM_MAP_READONLY(&sbm, page, 2 * PAGE_SIZE);
 	ret = sbm_call(&sbm, read_byte, mapped);
 	/* All of it, or an error that stays */
@@ -1110,6 +1113,7 @@ static int try_call(struct kunit *test, u8 *page)
 	} else {
 		KUNIT_EXPECT_NOT_NULL(test, in);
 		KUNIT_EXPECT_NOT_NULL(test, out);
+		KUNIT_EXPECT_NOT_NULL(test, some);
 	}
 	sbm_destroy(&sbm);
 

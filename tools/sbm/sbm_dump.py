@@ -72,6 +72,8 @@ class Dump:
                 return name, rights
         if has("MAP"):
             return ("MAP_WRITABLE" if has("WRITE") else "MAP_READONLY"), rights
+        if has("FIELDS"):
+            return "COPY_FIELDS", rights
         if not has("OUT"):
             return "COPY_IN", rights
         return ("COPY_INOUT" if has("IN") else "COPY_OUT"), rights

@@ -40,8 +40,8 @@ position ok;
 
 @outside depends on !patch exists@
 local idexpression a;
-identifier buf = { SBM_COPY_IN, SBM_COPY_OUT, SBM_COPY_INOUT, SBM_MAP_READONLY,
-		   SBM_MAP_WRITABLE };
+identifier buf = { SBM_COPY_IN, SBM_COPY_OUT, SBM_COPY_INOUT, SBM_COPY_FIELDS,
+		   SBM_COPY_FIELDS_ARRAY, SBM_MAP_READONLY, SBM_MAP_WRITABLE };
 identifier fld;
 identifier f = { memcpy, memmove, memset, memcmp, strlen, strcmp, strncmp, strscpy,
 		 strcpy, kfree, kvfree, copy_to_user, copy_from_user, kmemdup,

@@ -97,7 +97,8 @@ position failed.p2;
 local idexpression struct sbm s;
 identifier f != { sbm_call, sbm_exec, sbm_error, sbm_fault, sbm_instance_isolation,
 		  sbm_describe, sbm_cancel, sbm_reset, SBM_COPY_IN, SBM_COPY_OUT,
-		  SBM_COPY_INOUT, SBM_MAP_READONLY, SBM_MAP_WRITABLE };
+		  SBM_COPY_INOUT, SBM_COPY_FIELDS, SBM_COPY_FIELDS_ARRAY,
+		  SBM_MAP_READONLY, SBM_MAP_WRITABLE };
 expression e;
 position p, p2;
 @@
@@ -112,6 +113,10 @@ position p, p2;
   SBM_COPY_OUT@p(&s, ...)
 |
   SBM_COPY_INOUT@p(&s, ...)
+|
+  SBM_COPY_FIELDS@p(&s, ...)
+|
+  SBM_COPY_FIELDS_ARRAY@p(&s, ...)
 |
   SBM_MAP_READONLY@p(&s, ...)
 |
@@ -164,10 +169,12 @@ position p;
 expression end.s, sub <= end.s, pool, E;
 identifier f = { sbm_call, sbm_exec, sbm_error, sbm_fault, sbm_instance_isolation,
 		 sbm_describe, sbm_cancel, sbm_reset, SBM_COPY_IN, SBM_COPY_OUT,
-		 SBM_COPY_INOUT, SBM_MAP_READONLY, SBM_MAP_WRITABLE };
+		 SBM_COPY_INOUT, SBM_COPY_FIELDS, SBM_COPY_FIELDS_ARRAY,
+		 SBM_MAP_READONLY, SBM_MAP_WRITABLE };
 identifier g != { sbm_call, sbm_exec, sbm_error, sbm_fault, sbm_instance_isolation,
 		  sbm_describe, sbm_cancel, sbm_reset, SBM_COPY_IN, SBM_COPY_OUT,
-		  SBM_COPY_INOUT, SBM_MAP_READONLY, SBM_MAP_WRITABLE, sbm_destroy,
+		  SBM_COPY_INOUT, SBM_COPY_FIELDS, SBM_COPY_FIELDS_ARRAY,
+		  SBM_MAP_READONLY, SBM_MAP_WRITABLE, sbm_destroy,
 		  sbm_pool_put };
 position end.p, p2;
 @@

@@ -97,7 +97,7 @@ idexpression v;
 position p, p2;
 @@
 
-  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size), ...)
+  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\|SBM_COPY_FIELDS\)(s, &v, size), ...)
   ... when != \(err\|&err\)
       when != sbm_error(s)
       when != v = E
@@ -145,7 +145,7 @@ idexpression inside;
 position p, p2;
 @@
 
-  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, &v, size)
+  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\|SBM_COPY_FIELDS\)(s, &v, size)
   ... when != v = E
   err = sbm_call@p(s, ..., inside, ...)
   ... when != \(err\|&err\)
@@ -192,11 +192,12 @@ expression s, size, E, b;
 local idexpression err;
 identifier fld;
 identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
-		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
+		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT,
+		  SBM_COPY_FIELDS };
 position p, p2;
 @@
 
-  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size), ...)
+  err = sbm_call@p(s, ..., \(SBM_COPY_OUT\|SBM_COPY_INOUT\|SBM_COPY_FIELDS\)(s, b, size), ...)
   ... when != \(err\|&err\)
       when != sbm_error(s)
       when != b = E
@@ -250,11 +251,12 @@ local idexpression err;
 identifier fld;
 idexpression inside;
 identifier f != { kfree, kvfree, vfree, kfree_sensitive, kvfree_sensitive, memset,
-		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT };
+		  memzero_explicit, sbm_call, SBM_COPY_OUT, SBM_COPY_INOUT,
+		  SBM_COPY_FIELDS };
 position p, p2;
 @@
 
-  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\)(s, b, size)
+  inside = \(SBM_COPY_OUT\|SBM_COPY_INOUT\|SBM_COPY_FIELDS\)(s, b, size)
   ... when != b = E
   err = sbm_call@p(s, ..., inside, ...)
   ... when != \(err\|&err\)

@@ -102,6 +102,8 @@ def kind(flags):
             return name, rights
     if flags & flag("MAP"):
         return ("MAP_WRITABLE" if flags & flag("WRITE") else "MAP_READONLY"), rights
+    if flags & flag("FIELDS"):
+        return "COPY_FIELDS", rights
     if not flags & flag("OUT"):
         return "COPY_IN", rights
     return ("COPY_INOUT" if flags & flag("IN") else "COPY_OUT"), rights
