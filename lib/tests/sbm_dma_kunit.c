@@ -688,12 +688,11 @@ static void many_maps_cost_nothing_that_stays(struct kunit *test)
 	fake_exit(fake);
 }
 
-#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
-
-static int try_all(struct fake *fake)
+static int try_all(struct kunit *test, void *data)
 {
 	const struct sbm_dma_attr attr = { .flags = SBM_DMA_EXCLUSIVE, };
 	struct sbm_dma_buffer *buf;
+	struct fake *fake = data;
 	int ret;
 
 	ret = sbm_init(&fake->sbm);
@@ -721,46 +720,15 @@ out:
 	return ret;
 }
 
-/* See the case of this name in sbm_limits */
 static void allocations_that_fail_leave_nothing(struct kunit *test)
 {
 	struct fake *fake = fake_init(test);
-	int n, failed = 0, refused = 0;
+	int failed = 0, refused = 0;
 
 	fake_exit(fake);
-	for (n = 1; n < 1000; n++) {
-		long before = sbm_pages_in_use();
-		bool fired;
-		int ret;
-
-		WRITE_ONCE(current->fail_nth, n);
-		ret = try_all(fake);
-		fired = !READ_ONCE(current->fail_nth);
-		WRITE_ONCE(current->fail_nth, 0);
-
-		KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), before);
-		if (ret) {
-			KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
-			KUNIT_EXPECT_TRUE(test, fired);
-			refused++;
-		}
-		failed += fired;
-		if (!fired)
-			break;
-	}
-	KUNIT_EXPECT_LT(test, n, 1000);
-	KUNIT_EXPECT_EQ(test, try_all(fake), 0);
+	fail_each_allocation(test, try_all, fake, sbm_pages_in_use, &failed, &refused);
 	kunit_info(test, "%d allocations failed, one at a time; %d errors\n", failed, refused);
 }
-
-#else
-
-static void allocations_that_fail_leave_nothing(struct kunit *test)
-{
-	kunit_skip(test, "takes CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC");
-}
-
-#endif
 
 static struct kunit_case sbm_dma_cases[] = {
 	KUNIT_CASE(isolation_is_told_and_demanded),

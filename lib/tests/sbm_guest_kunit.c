@@ -9,7 +9,6 @@
 #include <linux/align.h>
 #include <linux/array_size.h>
 #include <linux/cleanup.h>
-#include <linux/container_of.h>
 #include <linux/err.h>
 #include <linux/gfp.h>
 #include <linux/kern_levels.h>
@@ -33,6 +32,7 @@
 
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_capture.h"
 
 #define CHECK(cond)				\
 	do {					\
@@ -45,57 +45,16 @@
 
 /* === What was said === */
 
-#define CAPTURE_SIZE	(128 * 1024)
-
-/**
- * struct capture - messages and reports as text
- * @out:   What they are written to.
- * @text:  What was written, with ends of line.
- * @len:   Length of @text.
- * @lines: Lines that were written.
- */
-struct capture {
-	struct sbm_out	out;
-	char		*text;
-	size_t		len;
-	unsigned int	lines;
-};
-
-static void capture_line(struct sbm_out *out, struct va_format *vaf)
-{
-	struct capture *c = container_of(out, struct capture, out);
-
-	c->len += scnprintf(c->text + c->len, CAPTURE_SIZE - c->len, "%pV\n", vaf);
-	c->lines++;
-}
-
-static void capture_clear(struct kunit *test)
-{
-	struct capture *c = test->priv;
-
-	c->text[0] = '\0';
-	c->len = 0;
-	c->lines = 0;
-}
-
 static int guest_init(struct kunit *test)
 {
-	struct capture *c;
-
-	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, c);
-	c->text = kunit_kzalloc(test, CAPTURE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, c->text);
-	c->out.line = capture_line;
-	test->priv = c;
-	sbm_test_capture(&c->out);
+	capture_begin(test);
 
 	return 0;
 }
 
 static void guest_exit(struct kunit *test)
 {
-	sbm_test_capture(NULL);
+	capture_end(test);
 }
 
 static bool was_said(struct kunit *test, const char *text)

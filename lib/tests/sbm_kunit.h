@@ -8,13 +8,17 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/freezer.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/suspend.h>
 
 /* Longest time that a test waits for anything, in jiffies */
 #define SBM_TEST_PATIENCE	(60 * HZ)
@@ -140,5 +144,105 @@ static inline bool wait_for_target(struct shared *shared, struct worker *worker)
 
 	return true;
 }
+
+/* === Freezing === */
+
+#ifdef CONFIG_FREEZER
+
+/*
+ * As if the system was going to sleep, but nobody is asked to freeze. Whoever does so
+ * on his own is thawed afterwards.
+ */
+static inline unsigned int freezer_on(void)
+{
+	unsigned int flags = lock_system_sleep();
+
+	static_branch_inc(&freezer_active);
+	pm_nosig_freezing = true;
+
+	return flags;
+}
+
+/* @flags: what freezer_on() has returned */
+static inline void freezer_off(unsigned int flags)
+{
+	struct task_struct *p, *t;
+
+	pm_nosig_freezing = false;
+	static_branch_dec(&freezer_active);
+	rcu_read_lock();
+	for_each_process_thread(p, t)
+		__thaw_task(t);
+	rcu_read_unlock();
+	unlock_system_sleep(flags);
+}
+
+/* Is @task frozen in time, if it is asked to? */
+static inline bool freezes(struct task_struct *task, unsigned long patience)
+{
+	unsigned long timeout = jiffies + patience;
+
+	while (!frozen(task) && time_before(jiffies, timeout)) {
+		freeze_task(task);
+		schedule_timeout_uninterruptible(1);
+	}
+
+	return frozen(task);
+}
+
+#endif /* CONFIG_FREEZER */
+
+/* === Allocations that fail === */
+
+#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
+
+/*
+ * Have each allocation of @try fail in its turn, and nothing else. User space must allow
+ * for it first, see Documentation/sandbox/testing.rst: at boot none does. @try gives
+ * back what it takes, of which @pages counts pages, and returns 0 or -ENOMEM. Adds to
+ * @failed how many allocations have failed, and to @refused how many of them were errors.
+ */
+static inline void fail_each_allocation(struct kunit *test,
+					int (*try)(struct kunit *test, void *data),
+					void *data, long (*pages)(void),
+					int *failed, int *refused)
+{
+	int n;
+
+	for (n = 1; n < 1000; n++) {
+		long before = pages();
+		bool fired;
+		int ret;
+
+		WRITE_ONCE(current->fail_nth, n);
+		ret = try(test, data);
+		fired = !READ_ONCE(current->fail_nth);
+		WRITE_ONCE(current->fail_nth, 0);
+
+		KUNIT_EXPECT_EQ(test, pages(), before);
+		if (ret) {
+			KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+			KUNIT_EXPECT_TRUE(test, fired);
+			(*refused)++;
+		}
+		*failed += fired;
+		if (!fired)
+			break;
+	}
+	KUNIT_EXPECT_LT(test, n, 1000);
+	KUNIT_EXPECT_EQ(test, try(test, data), 0);
+}
+
+#else
+
+static inline void fail_each_allocation(struct kunit *test,
+					int (*try)(struct kunit *test, void *data),
+					void *data, long (*pages)(void),
+					int *failed, int *refused)
+{
+	kunit_skip(test, "takes CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC");
+}
+
+#endif
 
 #endif /* _SBM_KUNIT_H */

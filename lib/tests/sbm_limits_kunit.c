@@ -15,14 +15,11 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
-#include <linux/rcupdate.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/smp.h>
 #include <linux/string.h>
-#include <linux/suspend.h>
 #include <linux/tick.h>
 #include <linux/time64.h>
 
@@ -572,41 +569,6 @@ static int freezable_thread(struct worker *worker)
 	return stay_thread(worker);
 }
 
-/*
- * As if the system was going to sleep, but nobody is asked to freeze. Whoever does so
- * on his own is thawed afterwards.
- */
-static void freezer_on(void)
-{
-	static_branch_inc(&freezer_active);
-	pm_nosig_freezing = true;
-}
-
-static void freezer_off(void)
-{
-	struct task_struct *p, *t;
-
-	pm_nosig_freezing = false;
-	static_branch_dec(&freezer_active);
-	rcu_read_lock();
-	for_each_process_thread(p, t)
-		__thaw_task(t);
-	rcu_read_unlock();
-}
-
-/* Is @task frozen in time, if it is asked to? */
-static bool freezes(struct task_struct *task, unsigned long patience)
-{
-	unsigned long timeout = jiffies + patience;
-
-	while (!frozen(task) && time_before(jiffies, timeout)) {
-		freeze_task(task);
-		schedule_timeout_uninterruptible(1);
-	}
-
-	return frozen(task);
-}
-
 static void expect_frozen(struct kunit *test, bool want)
 {
 	const struct sbm_attr attr = {
@@ -622,8 +584,7 @@ static void expect_frozen(struct kunit *test, bool want)
 
 	KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
 	if (stay_start_by(test, &stay, &sbm, -1, freezable_thread)) {
-		flags = lock_system_sleep();
-		freezer_on();
+		flags = freezer_on();
 		KUNIT_EXPECT_EQ(test, want, freezes(stay.worker.task,
 						    want ? SBM_TEST_PATIENCE : HZ));
 		count = READ_ONCE(stay.shared->count);
@@ -633,8 +594,7 @@ static void expect_frozen(struct kunit *test, bool want)
 			KUNIT_EXPECT_EQ(test, READ_ONCE(stay.shared->count), count);
 			KUNIT_EXPECT_EQ(test, READ_ONCE(sbm.instance->time.total), time);
 		}
-		freezer_off();
-		unlock_system_sleep(flags);
+		freezer_off(flags);
 
 		/* It goes on, where it was */
 		timeout = jiffies + SBM_TEST_PATIENCE;
@@ -1086,8 +1046,6 @@ static void pool_serves_many_threads(struct kunit *test)
 
 /* === Allocations that fail === */
 
-#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
-
 /* One call with all kinds of buffers */
 static int try_call(struct kunit *test, u8 *page)
 {
@@ -1158,45 +1116,38 @@ static int try_pool(struct kunit *test, u8 *page)
 	return ret;
 }
 
-/*
- * Each allocation fails in its turn, and nothing else does. User space must allow for it
- * first, see Documentation/sandbox/testing.rst: at boot none does.
- */
+struct attempt {
+	int	(*fn)(struct kunit *test, u8 *page);
+	u8	*page;
+};
+
+static int try_one(struct kunit *test, void *data)
+{
+	const struct attempt *attempt = data;
+	int ret = attempt->fn(test, attempt->page);
+
+	KUNIT_EXPECT_EQ(test, attempt->page[0], 77);
+
+	return ret;
+}
+
 static void allocations_that_fail_leave_nothing(struct kunit *test)
 {
 	static int (* const tries[])(struct kunit *test, u8 *page) = {
 		try_call, try_reset, try_pool,
 	};
-	u8 *page = kunit_kzalloc(test, 3 * PAGE_SIZE, GFP_KERNEL);
-	int i, n, failed = 0, refused = 0;
+	struct attempt attempt = {
+		.page = kunit_kzalloc(test, 3 * PAGE_SIZE, GFP_KERNEL),
+	};
+	int i, failed = 0, refused = 0;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-	KUNIT_ASSERT_NOT_NULL(test, page);
-	page[0] = 77;
+	KUNIT_ASSERT_NOT_NULL(test, attempt.page);
+	attempt.page[0] = 77;
 	for (i = 0; i < ARRAY_SIZE(tries); i++) {
-		for (n = 1; n < 1000; n++) {
-			long before = sbm_pages_in_use();
-			bool fired;
-			int ret;
-
-			WRITE_ONCE(current->fail_nth, n);
-			ret = tries[i](test, page);
-			fired = !READ_ONCE(current->fail_nth);
-			WRITE_ONCE(current->fail_nth, 0);
-
-			KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), before);
-			if (ret) {
-				KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
-				KUNIT_EXPECT_TRUE(test, fired);
-				refused++;
-			}
-			KUNIT_EXPECT_EQ(test, page[0], 77);
-			failed += fired;
-			if (!fired)
-				break;
-		}
-		KUNIT_EXPECT_LT(test, n, 1000);
-		KUNIT_EXPECT_EQ(test, tries[i](test, page), 0);
+		attempt.fn = tries[i];
+		fail_each_allocation(test, try_one, &attempt, sbm_pages_in_use, &failed,
+				     &refused);
 	}
 	/*
 	 * Not skipped: KUnit would not run it again. What KASAN allocates may not wait, and
@@ -1209,15 +1160,6 @@ static void allocations_that_fail_leave_nothing(struct kunit *test)
 	KUNIT_EXPECT_GT(test, refused, failed / 2);
 	kunit_info(test, "%d allocations failed, one at a time; %d errors\n", failed, refused);
 }
-
-#else
-
-static void allocations_that_fail_leave_nothing(struct kunit *test)
-{
-	kunit_skip(test, "takes CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC");
-}
-
-#endif
 
 static struct kunit_case sbm_limits_cases[] = {
 	KUNIT_CASE(endless_loop_runs_out_of_time),

@@ -33,6 +33,7 @@
 
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_capture.h"
 
 /* %SBM_DEFAULT_STACK_SIZE, as a report has it */
 #ifdef CONFIG_KASAN
@@ -41,61 +42,20 @@
 #define STACK_BYTES	"16384"
 #endif
 
-/* Enough for the longest report */
-#define CAPTURE_SIZE	(32 * 1024)
-
 /* Lines of a report that has everything, with room to spare */
 #define MAX_LINES	160
 
-/**
- * struct capture - a report as text
- * @out:   What the report is written to.
- * @text:  What was written, with ends of line.
- * @len:   Length of @text.
- * @lines: Lines that were written.
- */
-struct capture {
-	struct sbm_out	out;
-	char		*text;
-	size_t		len;
-	unsigned int	lines;
-};
-
-static void capture_line(struct sbm_out *out, struct va_format *vaf)
-{
-	struct capture *c = container_of(out, struct capture, out);
-
-	c->len += scnprintf(c->text + c->len, CAPTURE_SIZE - c->len, "%pV\n", vaf);
-	c->lines++;
-}
-
-static void capture_clear(struct capture *c)
-{
-	c->text[0] = '\0';
-	c->len = 0;
-	c->lines = 0;
-}
-
 static int report_init(struct kunit *test)
 {
-	struct capture *c;
-
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
-
-	c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, c);
-	c->text = kunit_kzalloc(test, CAPTURE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, c->text);
-	c->out.line = capture_line;
-	test->priv = c;
-	sbm_test_capture(&c->out);
+	capture_begin(test);
 
 	return 0;
 }
 
 static void report_exit(struct kunit *test)
 {
-	sbm_test_capture(NULL);
+	capture_end(test);
 }
 
 /* Is @text in the report, at @from or later? Returns what is behind it, or NULL. */
@@ -161,7 +121,7 @@ static void write_again(struct kunit *test, const struct sbm_instance *inst)
 {
 	struct capture *c = test->priv;
 
-	capture_clear(c);
+	capture_clear(test);
 	sbm_report_write(&c->out, inst);
 	expect_whole(test);
 }
@@ -172,7 +132,7 @@ static void stop(struct kunit *test, struct sbm *sbm, sbm_func func, const void 
 {
 	const struct sbm_fault *fault;
 
-	capture_clear(test->priv);
+	capture_clear(test);
 	KUNIT_ASSERT_EQ(test, sbm_exec(sbm, func, (void *)data), -EFAULT);
 	fault = sbm_fault(sbm);
 	KUNIT_ASSERT_NOT_NULL(test, fault);
@@ -515,7 +475,7 @@ static void report_who_has_called(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
-	capture_clear(test->priv);
+	capture_clear(test);
 	KUNIT_ASSERT_EQ(test, report_caller(&sbm, page, PAGE_SIZE + 1), -EFAULT);
 	expect_whole(test);
 	find(test, "report_sum stopped by page fault, called by ");
@@ -532,7 +492,7 @@ static void report_who_has_called(struct kunit *test)
 	sbm_destroy(&sbm);
 
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
-	capture_clear(test->priv);
+	capture_clear(test);
 	KUNIT_ASSERT_EQ(test, report_exec_caller(&sbm), -EFAULT);
 	find(test, "\n  called from report_exec_caller+0x");
 	sbm_destroy(&sbm);
@@ -548,7 +508,7 @@ static void report_name_of_task(struct kunit *test)
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	get_task_comm(comm, current);
 	set_task_comm(current, hostile);
-	capture_clear(test->priv);
+	capture_clear(test);
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, report_outer, NULL), -EFAULT);
 	set_task_comm(current, comm);
 	find(test, ", called by a\\nb\\ec[");

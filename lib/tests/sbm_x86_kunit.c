@@ -3907,10 +3907,11 @@ static int short_calls_thread(struct worker *worker)
 	return ret;
 }
 
-static void calls_survive_a_storm_of_nmis(struct kunit *test)
+/* @fn, which makes calls until it is told to stop, on a CPU that gets NMIs */
+static void expect_survives_storm(struct kunit *test, int (*fn)(struct worker *worker))
 {
 	struct worker worker = {
-		.fn	= short_calls_thread,
+		.fn	= fn,
 		.cpu	= disturbed_cpu(),
 	};
 	struct shared *shared;
@@ -3932,6 +3933,11 @@ static void calls_survive_a_storm_of_nmis(struct kunit *test)
 	kunit_info(test, "%d NMIs landed during %lu calls\n",
 		   atomic_read(&nmi_count), shared->count);
 	expect_next_call_works(test);
+}
+
+static void calls_survive_a_storm_of_nmis(struct kunit *test)
+{
+	expect_survives_storm(test, short_calls_thread);
 }
 
 /* The result is the number of the attack that did not end as it must */
@@ -3972,27 +3978,7 @@ static int all_attacks_thread(struct worker *worker)
 /* NMIs that arrive together with other events: nothing is lost or mixed up */
 static void stops_survive_a_storm_of_nmis(struct kunit *test)
 {
-	struct worker worker = {
-		.fn	= all_attacks_thread,
-		.cpu	= disturbed_cpu(),
-	};
-	struct shared *shared;
-
-	skip_if_undisturbed(test);
-	shared = alloc_shared(test);
-	worker.data = shared;
-	pin_test(test, true);
-	KUNIT_EXPECT_EQ(test, start_eating_nmis(worker.cpu), 0);
-	KUNIT_EXPECT_EQ(test, worker_start(&worker), 0);
-	if (worker.task) {
-		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &worker));
-		storm_of_nmis(test, worker.cpu, shared);
-	}
-	WRITE_ONCE(shared->stop, 1);
-	KUNIT_EXPECT_EQ(test, worker_finish(&worker), 0);
-	stop_eating_nmis(test);
-	pin_test(test, false);
-	expect_next_call_works(test);
+	expect_survives_storm(test, all_attacks_thread);
 }
 
 static unsigned int storm_nmis = 2000;
