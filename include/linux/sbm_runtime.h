@@ -53,6 +53,9 @@ struct sbm_guest_log {
 /* What the target has that this thread is calling without strong isolation, or NULL */
 const struct sbm_guest_info *sbm_runtime_weak_info(void);
 
+/* What is wrong with its heap, and at which address, before it is the end */
+void __cold sbm_runtime_complain(const char *what, unsigned long addr);
+
 /* === For code inside === */
 
 /**

@@ -107,6 +107,11 @@ int sbm_runtime_check(struct sbm_instance *inst)
 
 /* === Messages === */
 
+void sbm_runtime_complain(const char *what, unsigned long addr)
+{
+	pr_err("sbm: %s %lx\n", what, addr);
+}
+
 /* What is longer is cut in pieces */
 #define SBM_LINE_SIZE	160
 

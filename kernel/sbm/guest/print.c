@@ -510,5 +510,5 @@ void guest_complain(const char *what, unsigned long addr)
 	sbm_guest_printk(KERN_ERR "%s %lx\n", what, addr);
 	/* Nobody would print that */
 	if (!arch_sbm_inside())
-		pr_err("sbm: %s %lx\n", what, addr);
+		sbm_runtime_complain(what, addr);
 }
