@@ -9,6 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/errno.h>
+#include <linux/freezer.h>
 #include <linux/gfp.h>
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
@@ -18,9 +19,11 @@
 #include <linux/moduleparam.h>
 #include <linux/objtool.h>
 #include <linux/preempt.h>
+#include <linux/printk.h>
 #include <linux/random.h>
 #include <linux/sbm.h>
 #include <linux/sbm_host.h>
+#include <linux/sbm_runtime.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
@@ -580,6 +583,196 @@ static void host_calls_of_two_instances_nest(struct kunit *test)
 	}
 }
 
+/* What a handler does to the instance that it was called for */
+enum { DESTROY, CANCEL, RESET_AND_CANCEL, NR_ENDS };
+
+static SBM_DEFINE_HOSTCALL(hc_end_itself, int, how)
+{
+	note(sbm);
+	if (how == DESTROY)
+		sbm_destroy(sbm);
+	if (how == RESET_AND_CANCEL)
+		nested[0] = sbm_reset(sbm);
+	if (how != DESTROY)
+		sbm_cancel(sbm);
+
+	return how + 20;
+}
+
+static SBM_DEFINE_FUNC(hc_call_end_itself, int, how, long *, out)
+{
+	*out = hc_end_itself(how);
+
+	return 5;
+}
+
+static void expect_end(struct kunit *test, int level, int how)
+{
+	struct sbm_instance *inst;
+	long out = 77, *inside;
+	struct sbm sbm;
+	int ret;
+
+	if (!open_level(test, &sbm, level))
+		return;
+	inst = sbm.instance;
+	memset(nested, 0, sizeof(nested));
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_end_itself), 0);
+	inside = SBM_COPY_OUT(&sbm, &out, sizeof(out));
+	/* The warning is what is wanted */
+	if (how == DESTROY)
+		pr_info("sbm-test: expect-begin\n");
+	ret = sbm_call(&sbm, hc_call_end_itself, how, inside);
+	if (how == DESTROY)
+		pr_info("sbm-test: expect-end\n");
+	KUNIT_EXPECT_EQ(test, seen.served, 1);
+	KUNIT_EXPECT_PTR_EQ(test, sbm.instance, inst);
+	KUNIT_EXPECT_EQ(test, nested[0], how == RESET_AND_CANCEL ? -EBUSY : 0);
+	if (how == DESTROY || level == WEAK) {
+		/* Nothing can stop a target of weak isolation while it runs */
+		KUNIT_EXPECT_EQ(test, ret, 5);
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+		KUNIT_EXPECT_EQ(test, out, how + 20);
+		KUNIT_EXPECT_TRUE(test, list_is_singular(&inst->allowed));
+	} else {
+		KUNIT_EXPECT_EQ(test, ret, -EINTR);
+		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), -EINTR);
+		KUNIT_EXPECT_NOT_NULL(test, sbm_fault(&sbm));
+		if (sbm_fault(&sbm))
+			KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause, SBM_CAUSE_CANCEL);
+		/* The target got nothing of the handler's, and nobody anything of it */
+		KUNIT_EXPECT_EQ(test, out, 77);
+	}
+	if (how == DESTROY) {
+		expect_works(test, &sbm);
+	} else {
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_plus_one, 1), -EINTR);
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+		expect_works(test, &sbm);
+	}
+	sbm_destroy(&sbm);
+	KUNIT_EXPECT_NULL(test, sbm.instance);
+}
+
+static void handlers_cannot_end_their_instance(struct kunit *test)
+{
+	long before = sbm_pages_in_use();
+	int level, how;
+
+	for (level = 0; level < NR_LEVELS; level++) {
+		for (how = 0; how < NR_ENDS; how++)
+			expect_end(test, level, how);
+	}
+	KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), before);
+}
+
+/* The heap is the target's: neither its handler nor another target has it */
+static void *heap_of[2];
+
+static SBM_DEFINE_FUNC(hc_allocate)
+{
+	return sbm_guest_kmalloc(8, GFP_KERNEL) ? 1 : 0;
+}
+
+static SBM_DEFINE_HOSTCALL(hc_allocate_outside)
+{
+	note(sbm);
+	heap_of[0] = sbm_guest_kmalloc(8, GFP_KERNEL);
+	nested[0] = sbm_call(other_sbm, hc_allocate);
+	nested[1] = sbm_error(other_sbm);
+	heap_of[1] = sbm_guest_kmalloc(8, GFP_KERNEL);
+
+	return 3;
+}
+
+static SBM_DEFINE_FUNC(hc_allocate_on_both_sides)
+{
+	if (!sbm_guest_kmalloc(8, GFP_KERNEL) || hc_allocate_outside() != 3 ||
+	    !sbm_guest_kmalloc(8, GFP_KERNEL))
+		return 0;
+
+	return 1;
+}
+
+static void handlers_have_no_heap(struct kunit *test)
+{
+	struct sbm sbm, other;
+	int level;
+
+	for (level = 0; level < NR_LEVELS * NR_LEVELS; level++) {
+		struct sbm_attr attr = attrs[level % NR_LEVELS];
+
+		attr.heap_size = 4 * PAGE_SIZE;
+		if (sbm_isolation() < attr.min_isolation ||
+		    !open_level(test, &other, level / NR_LEVELS))
+			continue;
+		other_sbm = &other;
+		heap_of[0] = test;
+		heap_of[1] = test;
+		KUNIT_EXPECT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+		KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_allocate_outside), 0);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_allocate_on_both_sides), 1);
+		KUNIT_EXPECT_EQ(test, seen.served, 1);
+		KUNIT_EXPECT_NULL(test, heap_of[0]);
+		KUNIT_EXPECT_NULL(test, heap_of[1]);
+		KUNIT_EXPECT_EQ(test, nested[0], 0);
+		KUNIT_EXPECT_EQ(test, nested[1], 0);
+		sbm_destroy(&sbm);
+		sbm_destroy(&other);
+	}
+}
+
+/* === Allocations that fail === */
+
+static int try_allow(struct kunit *test, void *data)
+{
+	const struct sbm_attr *attr = data;
+	long out = 0, *inside;
+	struct sbm sbm;
+	int ret;
+
+	ret = sbm_init_attr(&sbm, attr);
+	if (!ret)
+		ret = sbm_allow(&sbm, hc_two);
+	if (!ret)
+		ret = sbm_allow(&sbm, hc_one);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), ret);
+	inside = SBM_COPY_OUT(&sbm, &out, sizeof(out));
+	if (ret) {
+		/* It stays, as that of a buffer does, and nothing half done is left */
+		KUNIT_EXPECT_NULL(test, inside);
+		KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_one), ret);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_one, 6, inside), ret);
+		if (sbm.instance) {
+			KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+			KUNIT_EXPECT_TRUE(test, list_empty(&sbm.instance->allowed));
+			expect_works(test, &sbm);
+		}
+	} else {
+		ret = sbm_error(&sbm);
+		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_one, 6, inside), ret ?: 5);
+		KUNIT_EXPECT_EQ(test, out, ret ? 0 : 6);
+	}
+	sbm_destroy(&sbm);
+
+	return ret;
+}
+
+static void allowing_without_memory_is_an_error(struct kunit *test)
+{
+	int level, failed = 0, refused = 0;
+
+	for (level = 0; level < NR_LEVELS; level++) {
+		struct sbm_attr attr = attrs[level];
+
+		if (sbm_isolation() < attr.min_isolation)
+			continue;
+		fail_each_allocation(test, try_allow, &attr, sbm_pages_in_use, &failed,
+				     &refused);
+	}
+	kunit_info(test, "%d allocations failed, one at a time; %d errors\n", failed, refused);
+}
+
 /* === Limits === */
 
 static SBM_DEFINE_FUNC(hc_loop, struct shared *, shared)
@@ -723,6 +916,148 @@ static void a_call_ends_after_its_handler(struct kunit *test)
 	expect_ends(test, 1, -EINTR, SBM_CAUSE_CANCEL);
 	expect_ends(test, 2, -EINTR, SBM_CAUSE_SIGNAL);
 }
+
+#ifdef CONFIG_FREEZER
+
+/* A handler that lets its task be frozen, as any of the kernel's code may */
+static SBM_DEFINE_HOSTCALL(hc_wait_freezing)
+{
+	note(sbm);
+	WRITE_ONCE(handler_waits, true);
+	while (!READ_ONCE(handler_may_go)) {
+		try_to_freeze();
+		schedule_timeout_uninterruptible(1);
+	}
+
+	return 0;
+}
+
+static SBM_DEFINE_FUNC(hc_call_wait_freezing, struct shared *, shared)
+{
+	WRITE_ONCE(shared->started, 1);
+	hc_wait_freezing();
+	WRITE_ONCE(shared->count, 1);
+	while (!READ_ONCE(shared->stop))
+		;
+
+	return 7;
+}
+
+static SBM_DEFINE_FUNC(hc_call_wait_then_stay, struct shared *, shared)
+{
+	WRITE_ONCE(shared->started, 1);
+	hc_wait();
+	WRITE_ONCE(shared->count, 1);
+	while (!READ_ONCE(shared->stop))
+		;
+
+	return 7;
+}
+
+static int freezable_waiting_thread(struct worker *worker)
+{
+	struct waiting *w = worker->data;
+
+	set_freezable();
+
+	return sbm_call(w->sbm, hc_call_wait_then_stay, w->inside);
+}
+
+static int freezing_handler_thread(struct worker *worker)
+{
+	struct waiting *w = worker->data;
+
+	set_freezable();
+
+	return sbm_call(w->sbm, hc_call_wait_freezing, w->inside);
+}
+
+static bool wait_until(const bool *flag)
+{
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+
+	while (!READ_ONCE(*flag) && time_before(jiffies, timeout))
+		schedule_timeout_uninterruptible(1);
+
+	return READ_ONCE(*flag);
+}
+
+/*
+ * @handler: the handler lets the freezer in; @call: the call does, see
+ * %SBM_ATTR_FREEZABLE. Whatever they do, nobody else decides for them.
+ */
+static void expect_freezes(struct kunit *test, bool handler, bool call)
+{
+	const struct sbm_attr attr = {
+		.min_isolation	= SBM_ISOLATION_STRONG,
+		.flags		= call ? SBM_ATTR_FREEZABLE : 0,
+		.time_limit	= SBM_NO_LIMIT,
+	};
+	const unsigned long patience = call ? SBM_TEST_PATIENCE : HZ / 2;
+	struct shared *shared = alloc_shared(test);
+	struct sbm sbm;
+	struct waiting w = {
+		.worker = { .data = &w, .cpu = -1, },
+		.sbm	= &sbm,
+	};
+	unsigned int flags;
+
+	w.worker.fn = handler ? freezing_handler_thread : freezable_waiting_thread;
+	handler_waits = false;
+	handler_may_go = false;
+	KUNIT_ASSERT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_wait), 0);
+	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_wait_freezing), 0);
+	w.inside = SBM_MAP_WRITABLE(&sbm, shared, sizeof(*shared));
+	KUNIT_EXPECT_EQ(test, worker_start(&w.worker), 0);
+	if (w.worker.task) {
+		KUNIT_EXPECT_TRUE(test, wait_until(&handler_waits));
+
+		/* While the handler is at work */
+		flags = freezer_on();
+		KUNIT_EXPECT_EQ(test, handler,
+				freezes(w.worker.task, handler ? SBM_TEST_PATIENCE : HZ / 2));
+		KUNIT_EXPECT_EQ(test, shared->count, 0);
+		freezer_off(flags);
+
+		/* When it has returned */
+		flags = freezer_on();
+		WRITE_ONCE(handler_may_go, true);
+		if (handler)
+			/* Once more in the handler, or not at all if that was faster */
+			KUNIT_EXPECT_TRUE(test, freezes(w.worker.task, patience) ||
+					  READ_ONCE(shared->count));
+		else
+			KUNIT_EXPECT_EQ(test, call, freezes(w.worker.task, patience));
+		if (!handler && !call)
+			KUNIT_EXPECT_EQ(test, READ_ONCE(shared->count), 1);
+		freezer_off(flags);
+	}
+	WRITE_ONCE(handler_may_go, true);
+	WRITE_ONCE(shared->stop, 1);
+	KUNIT_EXPECT_EQ(test, worker_finish(&w.worker), 7);
+	KUNIT_EXPECT_EQ(test, shared->count, 1);
+	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
+	sbm_destroy(&sbm);
+}
+
+static void freezing_waits_for_the_handler(struct kunit *test)
+{
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
+	expect_freezes(test, false, false);
+	expect_freezes(test, false, true);
+	expect_freezes(test, true, false);
+	expect_freezes(test, true, true);
+}
+
+#else
+
+static void freezing_waits_for_the_handler(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_FREEZER");
+}
+
+#endif
 
 /* The time of the handler is not the target's */
 static SBM_DEFINE_HOSTCALL(hc_take_time)
@@ -1783,8 +2118,12 @@ static struct kunit_case sbm_hostcall_cases[] = {
 	KUNIT_CASE(rules_hold_without_isolation),
 	KUNIT_CASE(handlers_sleep_and_use_other_instances),
 	KUNIT_CASE(host_calls_of_two_instances_nest),
+	KUNIT_CASE(handlers_cannot_end_their_instance),
+	KUNIT_CASE(handlers_have_no_heap),
+	KUNIT_CASE(allowing_without_memory_is_an_error),
 	KUNIT_CASE(loops_of_host_calls_run_out_of_time),
 	KUNIT_CASE(a_call_ends_after_its_handler),
+	KUNIT_CASE_SLOW(freezing_waits_for_the_handler),
 	KUNIT_CASE(time_of_handlers_does_not_count),
 	KUNIT_CASE(copies_keep_to_their_buffer),
 	KUNIT_CASE(copies_bring_the_right_bytes),

@@ -40,6 +40,7 @@
 #include <linux/printk.h>
 #include <linux/processor.h>
 #include <linux/sbm.h>
+#include <linux/sbm_host.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
@@ -3881,6 +3882,32 @@ static void handlers_find_the_kernels_world(struct kunit *test)
 	expect_next_call_works(test);
 }
 
+/*
+ * A host call that is served, all of whose arguments matter. What it returns depends on
+ * how often that is.
+ */
+static SBM_DEFINE_HOSTCALL(weigh_in_storm, unsigned long, a, unsigned long, b,
+			   unsigned long, c, unsigned long, d, unsigned long, e,
+			   unsigned long, f)
+{
+	return a + 3 * b + 5 * c + 7 * d + 11 * e + 13 * f;
+}
+
+/* As add_one(), but the kernel has to help with it, twice */
+static SBM_DEFINE_FUNC(add_one_by_asking, const int *, value)
+{
+	unsigned long v = READ_ONCE(*value);
+	unsigned long first, second;
+
+	first = weigh_in_storm(v, v + 1, v + 2, v + 3, v + 4, v + 5);
+	second = weigh_in_storm(first, first + 1, first + 2, first + 3, first + 4, first + 5);
+	if (first != 40 * v + 3 + 10 + 21 + 44 + 65 ||
+	    second != 40 * first + 3 + 10 + 21 + 44 + 65)
+		return -1;
+
+	return v + 1;
+}
+
 /* Short calls, so that events hit each place of the way in and out */
 static int short_calls_thread(struct worker *worker)
 {
@@ -3896,6 +3923,29 @@ static int short_calls_thread(struct worker *worker)
 	inside = SBM_COPY_INOUT(&sbm, &value, sizeof(value));
 	while (!READ_ONCE(shared->stop)) {
 		ret = sbm_exec(&sbm, add_one, inside);
+		if (ret != value + 1)
+			break;
+		ret = 0;
+		WRITE_ONCE(shared->started, 1);
+		WRITE_ONCE(shared->count, shared->count + 1);
+	}
+	sbm_destroy(&sbm);
+
+	return ret;
+}
+
+/* The same with calls that ask the kernel */
+static int short_hostcalls_thread(struct worker *worker)
+{
+	struct shared *shared = worker->data;
+	int value = 41, ret;
+	struct sbm sbm;
+	int *inside;
+
+	ret = sbm_init(&sbm) ?: sbm_allow(&sbm, weigh_in_storm);
+	inside = SBM_COPY_IN(&sbm, &value, sizeof(value));
+	while (!ret && !READ_ONCE(shared->stop)) {
+		ret = sbm_call(&sbm, add_one_by_asking, inside);
 		if (ret != value + 1)
 			break;
 		ret = 0;
@@ -3940,12 +3990,24 @@ static void calls_survive_a_storm_of_nmis(struct kunit *test)
 	expect_survives_storm(test, short_calls_thread);
 }
 
+static void hostcalls_survive_a_storm_of_nmis(struct kunit *test)
+{
+	expect_survives_storm(test, short_hostcalls_thread);
+}
+
+/* A host call that was not allowed */
+static noinline int ask_without_right(void *data)
+{
+	return weigh_in_storm(1, 2, 3, 4, 5, 6);
+}
+
 /* The result is the number of the attack that did not end as it must */
 static int all_attacks_thread(struct worker *worker)
 {
 	static const sbm_func attacks[] = {
 		attack_syscall, attack_cli, attack_ud2, attack_int3, attack_x87,
 		attack_read, attack_trap_flag, attack_all_flags,
+		ask_without_right,
 	};
 	struct shared *shared = worker->data;
 	int i, ret = 0;
@@ -4017,6 +4079,17 @@ struct way {
 	unsigned int	nr;
 };
 
+static struct way *find_way(struct kunit *test, enum x86_sbm_way which)
+{
+	struct way *way = kunit_kzalloc(test, sizeof(*way), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, way);
+	way->nr = x86_sbm_test_way(which, way->insns, ARRAY_SIZE(way->insns));
+	KUNIT_ASSERT_GT(test, way->nr, 0);
+
+	return way;
+}
+
 static unsigned int insns_missed(const struct way *way)
 {
 	unsigned int i, missed = 0;
@@ -4068,7 +4141,7 @@ static int storm_thread(struct worker *worker)
 
 	if (next >= nr_cpu_ids)
 		next = cpumask_first(cpu_online_mask);
-	ret = sbm_init(&sbm);
+	ret = sbm_init(&sbm) ?: sbm_allow(&sbm, weigh_in_storm);
 	if (ret)
 		goto out;
 
@@ -4076,7 +4149,11 @@ static int storm_thread(struct worker *worker)
 	while (atomic_read(&storm->sending)) {
 		int landed = atomic_read(per_cpu_ptr(&storm_landed, next));
 
-		ret = sbm_exec(&sbm, add_one, inside);
+		/* As many stays that end by a return as by a host call */
+		if (sent & 1)
+			ret = sbm_exec(&sbm, add_one, inside);
+		else
+			ret = sbm_call(&sbm, add_one_by_asking, inside);
 		if (ret != value + 1)
 			break;
 		ret = 0;
@@ -4098,8 +4175,8 @@ static int storm_thread(struct worker *worker)
 			break;
 		}
 	}
-	sbm_destroy(&sbm);
 out:
+	sbm_destroy(&sbm);
 	/* The others need not wait for this one */
 	if (sent <= storm->quota)
 		atomic_dec(&storm->sending);
@@ -4154,20 +4231,19 @@ static unsigned int run_storm(struct kunit *test, struct storm *storm)
 static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
 {
 	unsigned int nr, landed = 0, rounds = 0, missed;
+	struct way *in, *out, *ask;
 	struct storm storm = {};
-	struct way *in, *out;
 
 	skip_if_undisturbed(test);
 	if (!storm_nmis)
 		kunit_skip(test, "switched off by sbm_x86_kunit.storm=0");
-	in = kunit_kzalloc(test, sizeof(*in), GFP_KERNEL);
-	out = kunit_kzalloc(test, sizeof(*out), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, in);
-	KUNIT_ASSERT_NOT_NULL(test, out);
-	in->nr = x86_sbm_test_way(false, in->insns, ARRAY_SIZE(in->insns));
-	out->nr = x86_sbm_test_way(true, out->insns, ARRAY_SIZE(out->insns));
-	KUNIT_ASSERT_GT(test, in->nr, 0);
-	KUNIT_ASSERT_GT(test, out->nr, 0);
+	in = find_way(test, X86_SBM_WAY_IN);
+	out = find_way(test, X86_SBM_WAY_RETURN);
+	ask = find_way(test, X86_SBM_WAY_HOSTCALL);
+	/* The gates are two, and the rest is the same */
+	KUNIT_EXPECT_EQ(test, ask->nr, out->nr);
+	KUNIT_EXPECT_NE(test, ask->insns[0], out->insns[0]);
+	KUNIT_EXPECT_EQ(test, ask->insns[ask->nr - 1], out->insns[out->nr - 1]);
 
 	x86_sbm_test_reset_nmis();
 	start_looking();
@@ -4177,7 +4253,7 @@ static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
 	do {
 		storm.quota = DIV_ROUND_UP(storm_nmis, nr);
 		landed += run_storm(test, &storm);
-		missed = insns_missed(in) + insns_missed(out);
+		missed = insns_missed(in) + insns_missed(out) + insns_missed(ask);
 	} while (storm_everywhere && missed && ++rounds < 100 &&
 		 !test->status);
 	unregister_nmi_handler(NMI_LOCAL, "sbm_storm");
@@ -4188,14 +4264,16 @@ static void nmis_are_neither_lost_nor_doubled(struct kunit *test)
 		   x86_sbm_test_nmis_at(SBM_NMI_TARGET),
 		   x86_sbm_test_nmis_at(SBM_NMI_WAY_IN),
 		   x86_sbm_test_nmis_at(SBM_NMI_WAY_OUT));
-	kunit_info(test, "storm: %u of %u instructions of the way in were hit, %u of %u of the way out\n",
+	kunit_info(test, "storm: %u of %u instructions of the way in were hit, %u of %u of the way out, %u of %u of that of a host call\n",
 		   in->nr - insns_missed(in), in->nr,
-		   out->nr - insns_missed(out), out->nr);
+		   out->nr - insns_missed(out), out->nr,
+		   ask->nr - insns_missed(ask), ask->nr);
 	KUNIT_EXPECT_EQ(test, atomic_read(&storm.lost), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&foreign_worlds), 0);
 	if (storm_everywhere) {
 		tell_missed(test, in);
 		tell_missed(test, out);
+		tell_missed(test, ask);
 		KUNIT_EXPECT_EQ(test, missed, 0);
 	}
 	expect_next_call_works(test);
@@ -4259,7 +4337,8 @@ static void machine_checks_end_calls(struct kunit *test)
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	way_out = kunit_kzalloc(test, sizeof(*way_out), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, way_out);
-	way_out->nr = x86_sbm_test_way(true, way_out->insns, ARRAY_SIZE(way_out->insns));
+	way_out->nr = x86_sbm_test_way(X86_SBM_WAY_RETURN, way_out->insns,
+				       ARRAY_SIZE(way_out->insns));
 	KUNIT_ASSERT_GT(test, way_out->nr, 0);
 
 	/* The one who injects looks for these words */
@@ -6561,6 +6640,7 @@ static struct kunit_case sbm_x86_cases[] = {
 	KUNIT_CASE_PARAM(events_ignore_hostile_registers, hostile_gen_params),
 	KUNIT_CASE(handlers_find_the_kernels_world),
 	KUNIT_CASE(calls_survive_a_storm_of_nmis),
+	KUNIT_CASE(hostcalls_survive_a_storm_of_nmis),
 	KUNIT_CASE(stops_survive_a_storm_of_nmis),
 	KUNIT_CASE_SLOW(nmis_are_neither_lost_nor_doubled),
 	KUNIT_CASE_SLOW(machine_checks_end_calls),

@@ -186,12 +186,16 @@ unsigned int x86_sbm_test_nmis_at(enum x86_sbm_nmi_place place);
 unsigned int x86_sbm_test_nmis_at_insn(unsigned long addr);
 void x86_sbm_test_reset_nmis(void);
 
+/* The way in, and those out when a target returns and when it makes a host call */
+enum x86_sbm_way { X86_SBM_WAY_IN, X86_SBM_WAY_RETURN, X86_SBM_WAY_HOSTCALL };
+
 /*
- * The addresses of all instructions that a stay executes between LIDT and IRETQ, or
- * (@out) between a target's return and LIDT, in this order. Returns their number, 0
+ * The addresses of all instructions that a stay executes between LIDT and IRETQ, or on
+ * the way out between the gate and LIDT, in this order. Returns their number, 0
  * if there are more than @max.
  */
-unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max);
+unsigned int x86_sbm_test_way(enum x86_sbm_way way, unsigned long *insns,
+			      unsigned int max);
 
 /* From now on, let this task look as if Intel PT traced it; NULL for none */
 void x86_sbm_test_trace(struct task_struct *task);

@@ -160,13 +160,16 @@ void x86_sbm_test_reset_nmis(void)
  * those back, one ends a stub, the other is that of the loop that fills the return
  * stack.
  */
-unsigned int x86_sbm_test_way(bool out, unsigned long *insns, unsigned int max)
+unsigned int x86_sbm_test_way(enum x86_sbm_way way, unsigned long *insns,
+			      unsigned int max)
 {
 	unsigned long addr = (unsigned long)sbm_window;
 	unsigned int nr;
 
-	if (out)
+	if (way == X86_SBM_WAY_RETURN)
 		addr = (unsigned long)sbm_stubs + SBM_RETURN_VECTOR * SBM_STUB_SIZE;
+	else if (way == X86_SBM_WAY_HOSTCALL)
+		addr = (unsigned long)sbm_stubs + SBM_HOSTCALL_VECTOR * SBM_STUB_SIZE;
 
 	for (nr = 0; nr < max;) {
 		struct insn insn;
