@@ -962,9 +962,11 @@ do {									\
  * Helpers to process the lists of types and names: __SBM_MAP(m, ...) makes
  * m(type1, name1), m(type2, name2), ...
  */
-#define __SBM_NARG(...)	__SBM_NARG_(0, ##__VA_ARGS__, \
-			12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define __SBM_NARG_(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, n, ...) \
+#define __SBM_NARG(...)	__SBM_NARG_(0, ##__VA_ARGS__, MANY, MANY, MANY, MANY,	\
+			MANY, MANY, MANY, MANY, 12, UNPAIRED, 10, UNPAIRED, 8,	\
+			UNPAIRED, 6, UNPAIRED, 4, UNPAIRED, 2, UNPAIRED, 0)
+#define __SBM_NARG_(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, \
+		    _16, _17, _18, _19, _20, n, ...)			\
 	n
 #define __SBM_CAT(a, b)		__SBM_CAT_(a, b)
 #define __SBM_CAT_(a, b)	a##b
@@ -979,8 +981,14 @@ do {									\
 #define __SBM_LIST10(m, none, t, a, ...)	m(t, a), __SBM_LIST8(m, none, __VA_ARGS__)
 #define __SBM_LIST12(m, none, t, a, ...)	m(t, a), __SBM_LIST10(m, none, __VA_ARGS__)
 
+/* For people: the compiler complains of these, and quotes them */
+#define __SBM_LISTMANY(...)	sbm_has_more_than_six_arguments sbm_has_more_than_six_arguments
+#define __SBM_LISTUNPAIRED(...)	sbm_wants_type_and_name sbm_wants_type_and_name
+
 #define __SBM_EACH(m, ...) \
 	__SBM_CAT(__SBM_EACH, __SBM_NARG(__VA_ARGS__))(m, ##__VA_ARGS__)
+#define __SBM_EACHMANY(...)
+#define __SBM_EACHUNPAIRED(...)
 #define __SBM_EACH0(m)
 #define __SBM_EACH2(m, t, a)		m(t, a)
 #define __SBM_EACH4(m, t, a, ...)	m(t, a) __SBM_EACH2(m, __VA_ARGS__)

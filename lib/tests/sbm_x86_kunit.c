@@ -4149,8 +4149,8 @@ static int storm_thread(struct worker *worker)
 	while (atomic_read(&storm->sending)) {
 		int landed = atomic_read(per_cpu_ptr(&storm_landed, next));
 
-		/* As many stays that end by a return as by a host call */
-		if (sent & 1)
+		/* A third of all stays end by a host call then */
+		if (sent % 4)
 			ret = sbm_exec(&sbm, add_one, inside);
 		else
 			ret = sbm_call(&sbm, add_one_by_asking, inside);
