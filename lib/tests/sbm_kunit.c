@@ -21,7 +21,6 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/stddef.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -673,19 +672,17 @@ static const struct sbm_field mixed_fields[] = {
 	SBM_FIELD(struct mixed, pair[1].shown),
 };
 
-#define MARK(map, member, rights)	\
-	memset((map) + offsetof(struct mixed, member), rights, \
-	       sizeof_field(struct mixed, member))
-
 /* The rights to each byte of struct mixed, told a second time */
-static void mixed_rights(u8 *map)
+static void mixed_rights(struct mixed *map)
 {
-	memset(map, 0, sizeof(struct mixed));
-	MARK(map, both, __SBM_BUF_IN | __SBM_BUF_OUT);
-	MARK(map, in, __SBM_BUF_IN);
-	MARK(map, out, __SBM_BUF_OUT);
-	MARK(map, name, __SBM_BUF_IN | __SBM_BUF_OUT);
-	MARK(map, pair[1].shown, __SBM_BUF_IN | __SBM_BUF_OUT);
+	const u8 both = __SBM_BUF_IN | __SBM_BUF_OUT;
+
+	memset(map, 0, sizeof(*map));
+	memset(&map->both, both, sizeof(map->both));
+	memset(&map->in, __SBM_BUF_IN, sizeof(map->in));
+	memset(&map->out, __SBM_BUF_OUT, sizeof(map->out));
+	memset(map->name, both, sizeof(map->name));
+	memset(&map->pair[1].shown, both, sizeof(map->pair[1].shown));
 }
 
 /* Levels of isolation that hide anything */
@@ -746,11 +743,11 @@ static void only_fields_go_in_and_out(struct kunit *test)
 {
 	static const size_t numbers[] = { 1, 2, 56, 57, 500 };
 	const size_t of = sizeof(struct mixed);
-	u8 map[sizeof(struct mixed)];
+	struct mixed map;
 	int level, i;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
-	mixed_rights(map);
+	mixed_rights(&map);
 	for (level = 0; level < ARRAY_SIZE(copying); level++) {
 		if (sbm_isolation() < copying[level].min_isolation)
 			continue;
@@ -774,7 +771,7 @@ static void only_fields_go_in_and_out(struct kunit *test)
 					sbm_call(&sbm, see_and_write_all, (u8 *)inside,
 						 nr * of, SBM_COPY_OUT(&sbm, seen, nr * of),
 						 0x5b));
-			expect_fields(test, objects, seen, map, of, nr, 0x5b);
+			expect_fields(test, objects, seen, (const u8 *)&map, of, nr, 0x5b);
 			sbm_destroy(&sbm);
 			vfree(seen);
 			vfree(objects - of);
