@@ -36,6 +36,7 @@ sbm_boots_begin()
 	# Another image means other keys, so what fails with one is kept until it is removed
 	[ -e "$SBM_CACHE/test-x509.corpus" ] ||
 		"$SBM_DIR/x509/mkcorpus" "$SBM_CACHE/test-x509.corpus"
+	usb_camera "$SBM_CACHE/usb-camera"
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
@@ -45,6 +46,7 @@ sbm_boots_begin()
 		"$SBM_CACHE/test-squashfs.sums=/squashfs.sums" \
 		"$SBM_CACHE/test-mac.maps=/mac.maps" "$SBM_CACHE/test-mac.parts=/mac.parts" \
 		"$SBM_CACHE/test-x509.corpus=/x509.corpus" \
+		"$SBM_CACHE/usb-camera=/usb-camera" \
 		"${files[@]}" "$@"
 }
 

@@ -762,6 +762,13 @@ sbm_initramfs()
 	rm -f "$list"
 }
 
+# usb_camera OUT: the program of a guest that is a camera, and looks at it
+usb_camera()
+{
+	gcc -static -O2 -Wall -Wextra -Werror -o "$1" "$SBM_DIR/guest/usb-camera.c" ||
+		die "guest/usb-camera.c is not built"
+}
+
 # Can KVM really run code here?  A boot sector that ends QEMU with status 99.
 sbm_kvm_works()
 {
