@@ -362,13 +362,13 @@ int sbm_init(struct sbm *sbm);
  *
  * Context: Process context, may sleep. Interrupts enabled.
  * Return:
- * * 0			- success
- * * -EINVAL		- as sbm_init(); or a value in @attr is not valid
- * * -EOPNOTSUPP	- less than &sbm_attr.min_isolation is available, or not what
+ * * 0 - success
+ * * -EINVAL - as sbm_init(); or a value in @attr is not valid
+ * * -EOPNOTSUPP - less than &sbm_attr.min_isolation is available, or not what
  *   a flag asks for
- * * -ENOMEM		- out of memory, or all instances together hold as much as the
+ * * -ENOMEM - out of memory, or all instances together hold as much as the
  *   sysctl kernel.sbm_max_pages allows
- * * -ENOSPC		- &sbm_attr.memory_limit is too little for stack, tables, heap
+ * * -ENOSPC - &sbm_attr.memory_limit is too little for stack, tables, heap
  *   and messages
  */
 int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr);

@@ -142,12 +142,13 @@ struct sbm_dma_stats {
  *
  * Context: Process context, may sleep. Interrupts enabled.
  * Return: the attachment, or ERR_PTR of
- * * -EINVAL	 - @sbm or @attr is not valid, no driver is bound to @dev, or it has no DMA
+ *
+ * * -EINVAL - @sbm or @attr is not valid, no driver is bound to @dev, or it has no DMA
  *   mask
- * * -EBUSY	 - @sbm runs, or has a device; or user space owns the device's DMA (VFIO)
+ * * -EBUSY - @sbm runs, or has a device; or user space owns the device's DMA (VFIO)
  * * -EOPNOTSUPP - less than &sbm_dma_attr.min_isolation is available; or the device is
  *   not trusted (an external one) and not alone in its IOMMU group, or without IOMMU
- * * -ENOMEM	 - out of memory
+ * * -ENOMEM - out of memory
  */
 struct sbm_dma *sbm_dma_attach(struct sbm *sbm, struct device *dev,
 			       const struct sbm_dma_attr *attr);
@@ -224,8 +225,9 @@ void sbm_dma_get_stats(struct sbm_dma *dma, struct sbm_dma_stats *stats);
  * Context: Process context, may sleep. Interrupts enabled. The thread that may use the
  *	    instance.
  * Return: the buffer, or ERR_PTR of
+ *
  * * -EINVAL - an argument is not valid
- * * -EBUSY  - a target runs
+ * * -EBUSY - a target runs
  * * -ENODEV - the device was stopped
  * * -ENOMEM - out of memory, or of what all instances may hold
  * * -ENOSPC - over a limit of the instance or the attachment, or no room in an address
