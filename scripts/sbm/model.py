@@ -81,6 +81,12 @@ def in_code(vmlinux):
 
 
 def main():
+    """Both, side by side."""
+    if len(sys.argv) == 2 and sys.argv[1] in ('-h', '--help'):
+        print(__doc__.strip())
+        return
+    if len(sys.argv) != 3:
+        sys.exit('Usage: model.py MODEL VMLINUX')
     want = in_model(sys.argv[1])
     have = in_code(sys.argv[2])
     for i in range(max(len(want), len(have))):
