@@ -16,6 +16,7 @@
 #   judge NAME LOG VERDICT-ARG...
 #			the second half of that
 #   one_insn		what makes QEMU translate one instruction at a time
+#   need_vng		install virtme-ng; as sbm_fetch, if the archive has it no longer
 
 suites='' kernel='' initrd='' task_state='' modules=() refused='' inject=() boot_limit=${SBM_BOOT_LIMIT:-600}
 
@@ -209,5 +210,18 @@ one_insn()
 		echo -singlestep
 	else
 		echo "-accel tcg,one-insn-per-tb=on"
+	fi
+}
+
+# virtme-ng, from where it is to be had.
+need_vng()
+{
+	! command -v vng >/dev/null || return 0
+	sbm_need udev
+	if [ -n "$(apt-cache madison virtme-ng 2>/dev/null)" ]; then
+		sbm_need virtme-ng
+	else
+		sbm_fetch trixie virtme-ng || return
+		sbm_run "installing virtme-ng" "$SBM_LOGS/packages.log" sbm_apt_install "$SBM_DEB"
 	fi
 }
