@@ -28,6 +28,7 @@
 #include <linux/stacktrace.h>
 #include <linux/stdarg.h>
 #include <linux/string.h>
+#include <linux/string_choices.h>
 #include <linux/time64.h>
 
 #include "sbm.h"
@@ -220,7 +221,7 @@ static int sbm_describe_inst(const struct sbm_instance *inst, unsigned long addr
 		page = near.on_page ? "on its last page" : "in the guard page behind it";
 
 	return scnprintf(buf, size, "%lu byte%s %s %s, %s", near.distance,
-			 near.distance == 1 ? "" : "s",
+			 str_plural(near.distance),
 			 !near.before ? "past the end of" :
 			 near.buf ? "before" : "below", name, page);
 }
