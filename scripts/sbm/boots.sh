@@ -38,6 +38,7 @@ sbm_boots_begin()
 	[ -e "$SBM_CACHE/test-x509.corpus" ] ||
 		"$SBM_DIR/x509/mkcorpus" "$SBM_CACHE/test-x509.corpus"
 	usb_camera "$SBM_CACHE/usb-camera"
+	apparmor_policies "$SBM_CACHE/test-apparmor.corpus"
 	initrd=$SBM_CACHE/initramfs-test.gz
 	task_state=$SBM_O/selftests/sbm_task_state
 	sbm_initramfs "$SBM_O" "$initrd" "$SBM_DIR/guest/init" \
@@ -48,6 +49,8 @@ sbm_boots_begin()
 		"$SBM_CACHE/test-mac.maps=/mac.maps" "$SBM_CACHE/test-mac.parts=/mac.parts" \
 		"$SBM_CACHE/test-x509.corpus=/x509.corpus" \
 		"$SBM_CACHE/usb-camera=/usb-camera" \
+		"$SBM_CACHE/test-apparmor.corpus=/apparmor.corpus" \
+		"$SBM_CACHE/test-apparmor.corpus.list=/apparmor.list" \
 		"${files[@]}" "$@"
 }
 
@@ -90,6 +93,14 @@ mac_maps()
 	done
 	rm -f "$disk"
 	[ "$(wc -l < "$1.parts")" -gt 80 ] || die "partitions are missing, see $1.log"
+}
+
+# apparmor_policies FILE: FILE has policies, FILE.list says whose. The parser alone is run:
+# nothing is loaded into this machine's kernel.
+apparmor_policies()
+{
+	sbm_need apparmor
+	"$SBM_DIR/apparmor/mkcorpus" "$1" > "$1.log" 2>&1 || die "no policies are made, see $1.log"
 }
 
 sbm_boots_power()
