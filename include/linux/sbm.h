@@ -281,6 +281,7 @@ enum __sbm_buf_flags {
 	__SBM_BUF_HEAP	= 0x0040,	/* The heap: it gets its pages as it needs them */
 	__SBM_BUF_LOG	= 0x0080,	/* Messages from inside */
 	__SBM_BUF_FIELDS = 0x0100,	/* Only some fields are copied */
+	__SBM_BUF_LOST	= 0x0200,	/* A device keeps the pages */
 };
 
 /* Most fields that a description can have */

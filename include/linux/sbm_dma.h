@@ -46,13 +46,23 @@ enum sbm_dma_isolation {
  */
 #define SBM_DMA_EXCLUSIVE	0x0001
 
-#define __SBM_DMA_ATTR_ALL	SBM_DMA_EXCLUSIVE
+/**
+ * define SBM_DMA_BORROWED - the device belongs to another driver
+ *
+ * That of a bus's controller: what is on the bus has no DMA of its own. The device goes
+ * on when a target is stopped and when the attachment ends, and its bus mastering is left
+ * alone. So &sbm_dma_attr.stop is needed, and makes sure that the device uses none of the
+ * buffers when it returns. Goes up to %SBM_DMA_SHARED, and not with %SBM_DMA_EXCLUSIVE.
+ */
+#define SBM_DMA_BORROWED	0x0002
+
+#define __SBM_DMA_ATTR_ALL	(SBM_DMA_EXCLUSIVE | SBM_DMA_BORROWED)
 
 /**
  * struct sbm_dma_attr - what a driver needs
  * @min_isolation: The least that it accepts. %SBM_DMA_NONE leaves the choice to the
  *		   system.
- * @flags:	   %SBM_DMA_EXCLUSIVE or 0.
+ * @flags:	   %SBM_DMA_EXCLUSIVE, %SBM_DMA_BORROWED or 0.
  * @memory_limit:  Bytes that the device may be given, in whole pages. 0 means none but
  *		   the limit of the instance, in which they count, too.
  * @stop:	   Switch the device's DMA off. It comes once, before the device loses
@@ -60,7 +70,8 @@ enum sbm_dma_isolation {
  *		   the rules, or when the attachment ends. Process context, may
  *		   sleep. It must not call functions of this file, nor wait for a thread
  *		   that does. NULL if switching bus mastering off is all that can be done:
- *		   that comes afterwards in any case, for PCI devices.
+ *		   that comes afterwards in any case, for PCI devices that are the
+ *		   driver's own.
  * @data:	   For @stop.
  */
 struct sbm_dma_attr {
@@ -110,6 +121,7 @@ struct sbm_dma_rights {
  * @flushes:  Flushes of the IOMMU's TLB that were waited for.
  * @copied:   Bytes copied between what the device and what the target sees.
  * @faults:   Accesses that the IOMMU has refused and its driver has reported.
+ * @lost:     Pages that the device could not be made to let go of. Nobody gets them.
  * @pages:    Pages that the device may be given, mapped or not.
  */
 struct sbm_dma_stats {
@@ -118,6 +130,7 @@ struct sbm_dma_stats {
 	u64		flushes;
 	u64		copied;
 	u64		faults;
+	u64		lost;
 	unsigned long	pages;
 };
 
@@ -127,7 +140,7 @@ struct sbm_dma_stats {
  * sbm_dma_attach() - let an instance have buffers for a device
  * @sbm:  The instance. It can have one device.
  * @dev:  The device. The caller is the driver that is bound to it, and has set its DMA
- *	  mask.
+ *	  mask; or that driver has done so, with %SBM_DMA_BORROWED.
  * @attr: What is needed.
  *
  * Gives the strongest isolation that is available. If that is less than
@@ -144,7 +157,7 @@ struct sbm_dma_stats {
  * Return: the attachment, or ERR_PTR of
  *
  * * -EINVAL - @sbm or @attr is not valid, no driver is bound to @dev, or it has no DMA
- *   mask
+ *   mask; or flags that exclude each other
  * * -EBUSY - @sbm runs, or has a device; or user space owns the device's DMA (VFIO)
  * * -EOPNOTSUPP - less than &sbm_dma_attr.min_isolation is available; or the device is
  *   not trusted (an external one) and not alone in its IOMMU group, or without IOMMU
@@ -258,8 +271,11 @@ int sbm_dma_map(struct sbm_dma_buffer *buf);
  * @buf: The buffer. One that the device does not have is fine.
  *
  * When it returns, the device cannot access the buffer any more; with %SBM_DMA_NONE, it
- * is not told of it any more. With %SBM_DMA_COPY, what the device has written is then
- * copied to where the target sees it, unless the device was stopped.
+ * is not told of it any more. If an IOMMU refuses to do that, the pages are lost: they
+ * belong to nobody from then on, without copies sbm_dma_read() fails with -EBUSY, nothing
+ * is mapped any more, and there is no strong isolation for anybody until the next boot.
+ * With %SBM_DMA_COPY, what the device has written is then copied to where the target sees
+ * it, unless the device was stopped.
  *
  * Context: Process context, may sleep. Any thread.
  */
@@ -345,6 +361,11 @@ int sbm_dma_read(struct sbm_dma_buffer *buf, size_t offset, void *to, size_t len
  * sbm_reset() or sbm_destroy().
  */
 int sbm_dma_write(struct sbm_dma_buffer *buf, size_t offset, const void *from, size_t len);
+
+/* For tests: buffers cannot be taken away from a device, but nothing is switched off */
+#ifdef CONFIG_SBM_KUNIT_TEST
+extern bool sbm_dma_keep_buffers;
+#endif
 
 #else /* CONFIG_SBM_DMA */
 

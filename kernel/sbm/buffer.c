@@ -286,7 +286,10 @@ static void sbm_buffer_free(struct sbm_instance *inst, struct sbm_buffer *buf)
 
 	if (!(buf->flags & __SBM_BUF_MAP)) {
 		for (i = 0; i < buf->nr; i++) {
-			if (buf->pages[i]) {
+			if (buf->flags & __SBM_BUF_LOST) {
+				/* A device may still write there */
+				continue;
+			} else if (buf->pages[i]) {
 				clear_highpage(buf->pages[i]);
 				sbm_free_page(&inst->memory, buf->pages[i]);
 			} else if (buf->flags & __SBM_BUF_HEAP) {

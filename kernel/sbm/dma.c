@@ -17,6 +17,9 @@
  * empty, until the driver detaches: a device that does DMA in spite of all this is
  * refused as long as possible.
  *
+ * Pages that cannot be taken away from the device are never used for anything else: they
+ * are lost, and so is all that says where they are mapped.
+ *
  * Locks: &sbm_dma.stop_lock, then &sbm_dma.lock. The driver of an IOMMU takes
  * sbm_dma_fault_lock when it reports a fault, in whatever context.
  */
@@ -40,6 +43,7 @@
 #include <linux/sbm.h>
 #include <linux/sbm_dma.h>
 #include <linux/scatterlist.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -57,6 +61,7 @@
  * @dev:	The device. A reference is held.
  * @isolation:	What the device can reach.
  * @reason:	Why that is not %SBM_DMA_PRIVATE.
+ * @borrowed:	The device is another driver's: it stays bus master.
  * @stop:	See &sbm_dma_attr.stop.
  * @data:	For @stop.
  * @max_pages:	Pages that it may be given.
@@ -72,12 +77,14 @@
  * @work:	Stops the device after a fault.
  * @domain:	For %SBM_DMA_PRIVATE.
  * @iovad:	Addresses in @domain that are in use.
+ * @lost:	Entry in sbm_dma_lost, if buffers could not be taken away.
  */
 struct sbm_dma {
 	struct sbm_instance	*inst;
 	struct device		*dev;
 	enum sbm_dma_isolation	isolation;
 	const char		*reason;
+	bool			borrowed;
 	void			(*stop)(struct device *dev, void *data);
 	void			*data;
 	unsigned long		max_pages;
@@ -93,6 +100,7 @@ struct sbm_dma {
 	struct work_struct	work;
 	struct iommu_domain	*domain;
 	struct iova_domain	iovad;
+	struct list_head	lost;
 };
 
 /**
@@ -105,6 +113,7 @@ struct sbm_dma {
  * @dir:    What the device does. Its rights are this and @mapped, and nothing else.
  * @copy:   The device sees pages of its own.
  * @mapped: The device has it.
+ * @lost:   The device could not be made to let go of it.
  * @addr:   Where the device finds it.
  * @pages:  What the device sees: the pages of @buf, or with @copy others. NULL
  *	    without an IOMMU.
@@ -121,6 +130,7 @@ struct sbm_dma_buffer {
 	enum dma_data_direction	dir;
 	bool			copy;
 	bool			mapped;
+	bool			lost;
 	dma_addr_t		addr;
 	struct page		**pages;
 	void			*bounce;
@@ -136,6 +146,33 @@ static DEFINE_XARRAY_ALLOC1(sbm_dma_ids);
 
 /* Held while a fault is attributed; raw, because that may be done by an interrupt */
 static DEFINE_RAW_SPINLOCK(sbm_dma_fault_lock);
+
+/* Attachments of which something is lost, for whoever looks for it in a dump */
+static LIST_HEAD(sbm_dma_lost);
+static DEFINE_MUTEX(sbm_dma_lost_lock);
+
+/* What all attachments together have cost; each has a name of its own in debugfs */
+static struct {
+	atomic64_t	maps;
+	atomic64_t	unmaps;
+	atomic64_t	flushes;
+	atomic64_t	copied;
+	atomic64_t	faults;
+	atomic64_t	lost;
+} sbm_dma_total;
+
+#ifdef CONFIG_SBM_KUNIT_TEST
+bool sbm_dma_keep_buffers;
+EXPORT_SYMBOL_GPL(sbm_dma_keep_buffers);
+#else
+#define sbm_dma_keep_buffers	false
+#endif
+
+static void sbm_dma_count_flush(struct sbm_dma *dma)
+{
+	dma->stats.flushes++;
+	atomic64_inc(&sbm_dma_total.flushes);
+}
 
 /* === Private: a domain of its own === */
 
@@ -187,14 +224,18 @@ out_unmap:
 	return err == -ENOMEM ? err : -ENOSPC;
 }
 
-static void sbm_private_unmap(struct sbm_dma_buffer *buf)
+static bool sbm_private_unmap(struct sbm_dma_buffer *buf)
 {
 	size_t size = (size_t)buf->nr * PAGE_SIZE;
 
 	/* This flushes, and waits for it, in whatever mode the IOMMU is by default */
-	if (iommu_unmap(buf->dma->domain, buf->addr, size) != size)
+	if (iommu_unmap(buf->dma->domain, buf->addr, size) != size) {
 		sbm_broken("a buffer cannot be taken away from a device");
-	buf->dma->stats.flushes++;
+		return false;
+	}
+	sbm_dma_count_flush(buf->dma);
+
+	return true;
 }
 
 /*
@@ -237,6 +278,7 @@ static int sbm_dma_fault(struct iommu_domain *domain, struct device *dev,
 	dma = xa_load(&sbm_dma_ids, (unsigned long)token);
 	if (dma) {
 		atomic64_inc(&dma->faults);
+		atomic64_inc(&sbm_dma_total.faults);
 		trace_sbm_dma_fault(dma->inst->id, dev_name(dev), iova, write);
 		if (__ratelimit(&ratelimit))
 			pr_err("device %s of instance %llu was refused to %s address 0x%lx\n",
@@ -316,6 +358,8 @@ static const char *sbm_private_create(struct sbm_dma *dma, unsigned int flags)
 
 	if (!device_iommu_mapped(dma->dev))
 		return "no IOMMU translates for the device";
+	if (flags & SBM_DMA_BORROWED)
+		return "the device belongs to another driver";
 	if (!(flags & SBM_DMA_EXCLUSIVE))
 		return "the driver has other DMA";
 	if (!device_iommu_capable(dma->dev, IOMMU_CAP_CACHE_COHERENCY))
@@ -366,7 +410,9 @@ out_domain:
 static void sbm_private_detach(struct sbm_dma *dma)
 {
 	iommu_detach_device(dma->domain, dma->dev);
-	sbm_private_destroy(dma);
+	/* If it did not let go of a page, it may not let go of the tables either */
+	if (list_empty(&dma->lost))
+		sbm_private_destroy(dma);
 }
 
 /* === Shared: the default domain === */
@@ -392,7 +438,7 @@ static void sbm_shared_flush(struct sbm_dma *dma)
 		return;
 
 	iommu_flush_iotlb_all(domain);
-	dma->stats.flushes++;
+	sbm_dma_count_flush(dma);
 }
 
 static int sbm_count_device(struct device *dev, void *data)
@@ -421,7 +467,7 @@ static bool sbm_dma_alone(struct device *dev)
 #else /* CONFIG_IOMMU_API */
 
 static int sbm_private_map(struct sbm_dma_buffer *buf) { return -ENODEV; }
-static void sbm_private_unmap(struct sbm_dma_buffer *buf) { }
+static bool sbm_private_unmap(struct sbm_dma_buffer *buf) { return true; }
 static int sbm_private_reserve(struct sbm_dma_buffer *buf) { return -ENODEV; }
 static void sbm_private_release(struct sbm_dma_buffer *buf) { }
 static void sbm_private_detach(struct sbm_dma *dma) { }
@@ -478,25 +524,32 @@ static void sbm_shared_unmap(struct sbm_dma_buffer *buf)
 
 /* === What device and target see === */
 
-/* Between the pages of the target and those of the device */
+/*
+ * Between the pages of the target and those of the device. What is behind the last byte
+ * stays: zeroes, and what this side has written there.
+ */
 static void sbm_dma_copy(struct sbm_dma_buffer *buf, bool to_device)
 {
+	size_t left = buf->size;
 	unsigned int i;
 
 	for (i = 0; i < buf->nr; i++) {
 		struct page *page = buf->buf->pages[i];
 		void *bounce = buf->bounce + (size_t)i * PAGE_SIZE;
+		size_t n = min_t(size_t, left, PAGE_SIZE);
 
 		if (buf->bounce && to_device)
-			memcpy_from_page(bounce, page, 0, PAGE_SIZE);
+			memcpy_from_page(bounce, page, 0, n);
 		else if (buf->bounce)
-			memcpy_to_page(page, 0, bounce, PAGE_SIZE);
+			memcpy_to_page(page, 0, bounce, n);
 		else if (to_device)
-			copy_highpage(buf->pages[i], page);
+			memcpy_page(buf->pages[i], 0, page, 0, n);
 		else
-			copy_highpage(page, buf->pages[i]);
+			memcpy_page(page, 0, buf->pages[i], 0, n);
+		left -= n;
 	}
-	buf->dma->stats.copied += (u64)buf->nr * PAGE_SIZE;
+	buf->dma->stats.copied += buf->size;
+	atomic64_add(buf->size, &sbm_dma_total.copied);
 }
 
 static void sbm_dma_to_device(struct sbm_dma_buffer *buf)
@@ -538,28 +591,67 @@ static int sbm_dma_give(struct sbm_dma_buffer *buf)
 
 	buf->mapped = true;
 	buf->dma->stats.maps++;
+	atomic64_inc(&sbm_dma_total.maps);
 
 	return 0;
 }
 
-/* When it returns, the device cannot access the pages. Content is left as it is. */
+/*
+ * The device may still access the pages, so nobody else must get them, ever. They stay
+ * in the count of all instances.
+ */
+static void sbm_dma_lose(struct sbm_dma_buffer *buf)
+{
+	struct sbm_dma *dma = buf->dma;
+
+	buf->lost = true;
+	/* Where the device sees the target's pages. Without the instance, they are gone. */
+	if (!buf->copy && buf->buf)
+		buf->buf->flags |= __SBM_BUF_LOST;
+	dma->refuse = true;
+	dma->stats.lost += buf->nr;
+	atomic64_add(buf->nr, &sbm_dma_total.lost);
+	pr_err("device %s keeps %u pages of instance %llu, which are lost\n",
+	       dev_name(dma->dev), buf->nr, dma->inst->id);
+
+	mutex_lock(&sbm_dma_lost_lock);
+	if (list_empty(&dma->lost))
+		list_add_tail(&dma->lost, &sbm_dma_lost);
+	mutex_unlock(&sbm_dma_lost_lock);
+}
+
+/*
+ * When it returns, the device cannot access the pages, or they are lost. Content is left
+ * as it is.
+ */
 static void sbm_dma_take(struct sbm_dma_buffer *buf)
 {
+	bool taken = true;
+
 	if (!buf->mapped)
 		return;
 
-	switch (buf->dma->isolation) {
-	case SBM_DMA_PRIVATE:
-		sbm_private_unmap(buf);
-		break;
-	case SBM_DMA_SHARED:
-		sbm_shared_unmap(buf);
-		break;
-	case SBM_DMA_NONE:
-		break;
+	if (unlikely(sbm_dma_keep_buffers)) {
+		taken = false;
+	} else {
+		switch (buf->dma->isolation) {
+		case SBM_DMA_PRIVATE:
+			taken = sbm_private_unmap(buf);
+			break;
+		case SBM_DMA_SHARED:
+			sbm_shared_unmap(buf);
+			break;
+		case SBM_DMA_NONE:
+			break;
+		}
 	}
 	buf->mapped = false;
+	if (!taken) {
+		sbm_dma_lose(buf);
+		return;
+	}
 	buf->dma->stats.unmaps++;
+	atomic64_inc(&sbm_dma_total.unmaps);
 }
 
 int sbm_dma_map(struct sbm_dma_buffer *buf)
@@ -641,6 +733,14 @@ static void sbm_dma_free_pages(struct sbm_dma_buffer *buf)
 	struct sbm_memory *memory = &dma->inst->memory;
 	size_t size = (size_t)buf->nr * PAGE_SIZE;
 	unsigned int i;
+
+	/* Nor are they forgotten: what says where they are is kept, see sbm_dma_free() */
+	if (buf->lost) {
+		if (!buf->copy)
+			buf->pages = NULL;
+		buf->buf = NULL;
+		return;
+	}
 
 	if (buf->bounce) {
 		memset(buf->bounce, 0, size);
@@ -802,7 +902,7 @@ EXPORT_SYMBOL_GPL(sbm_dma_sandbox);
 /* All that is known about who may do what: others ask here */
 static void sbm_dma_rights(const struct sbm_dma_buffer *buf, struct sbm_dma_rights *rights)
 {
-	bool has = buf->mapped;
+	bool has = buf->mapped || buf->lost;
 
 	*rights = (struct sbm_dma_rights){
 		.device_read	= has && sbm_device_reads(buf->dir),
@@ -897,7 +997,7 @@ void sbm_dma_stop(struct sbm_dma *dma)
 
 	if (dma->stop)
 		dma->stop(dma->dev, dma->data);
-	if (dev_is_pci(dma->dev))
+	if (dev_is_pci(dma->dev) && !dma->borrowed)
 		pci_clear_master(to_pci_dev(dma->dev));
 
 	mutex_lock(&dma->lock);
@@ -947,7 +1047,8 @@ void sbm_dma_end(struct sbm_instance *inst)
 
 	mutex_lock(&dma->lock);
 	list_for_each_entry(buf, &dma->buffers, list) {
-		sbm_private_release(buf);
+		if (!buf->lost)
+			sbm_private_release(buf);
 		sbm_dma_free_pages(buf);
 	}
 	dma->nr_pages = 0;
@@ -1041,9 +1142,13 @@ static void sbm_dma_free(struct sbm_dma *dma)
 	/* A device that still does DMA has met an empty address space until here */
 	if (dma->domain)
 		sbm_private_detach(dma);
+	put_device(dma->dev);
+	dma->dev = NULL;
+	/* It knows where the pages are that nobody can have any more */
+	if (!list_empty(&dma->lost))
+		return;
 	list_for_each_entry_safe(buf, next, &dma->buffers, list)
 		kfree(buf);
-	put_device(dma->dev);
 	kfree(dma);
 }
 
@@ -1073,12 +1178,14 @@ static struct sbm_dma *sbm_dma_create(struct sbm_instance *inst, struct device *
 
 	dma->inst = inst;
 	dma->dev = get_device(dev);
+	dma->borrowed = attr->flags & SBM_DMA_BORROWED;
 	dma->stop = attr->stop;
 	dma->data = attr->data;
 	dma->max_pages = attr->memory_limit >> PAGE_SHIFT ?: ULONG_MAX;
 	mutex_init(&dma->stop_lock);
 	mutex_init(&dma->lock);
 	INIT_LIST_HEAD(&dma->buffers);
+	INIT_LIST_HEAD(&dma->lost);
 	INIT_WORK(&dma->work, sbm_dma_work);
 
 	err = xa_alloc(&sbm_dma_ids, &dma->id, dma, xa_limit_31b, GFP_KERNEL_ACCOUNT);
@@ -1116,6 +1223,10 @@ struct sbm_dma *sbm_dma_attach(struct sbm *sbm, struct device *dev,
 	if (!sbm || !sbm->instance || !dev || !attr ||
 	    attr->min_isolation > SBM_DMA_PRIVATE || (attr->flags & ~__SBM_DMA_ATTR_ALL) ||
 	    (attr->memory_limit && attr->memory_limit < PAGE_SIZE) || !sbm_context_ok())
+		return ERR_PTR(-EINVAL);
+	/* The other driver's DMA goes on, whatever is said here */
+	if ((attr->flags & SBM_DMA_BORROWED) &&
+	    ((attr->flags & SBM_DMA_EXCLUSIVE) || !attr->stop))
 		return ERR_PTR(-EINVAL);
 	if (!dev->driver || !dev->dma_mask || !*dev->dma_mask || !dev->coherent_dma_mask)
 		return ERR_PTR(-EINVAL);
@@ -1176,3 +1287,13 @@ void sbm_dma_get_stats(struct sbm_dma *dma, struct sbm_dma_stats *stats)
 	mutex_unlock(&dma->lock);
 }
 EXPORT_SYMBOL_GPL(sbm_dma_get_stats);
+
+void sbm_dma_stats_write(struct seq_file *m)
+{
+	seq_printf(m, "dma_maps %lld\n", atomic64_read(&sbm_dma_total.maps));
+	seq_printf(m, "dma_unmaps %lld\n", atomic64_read(&sbm_dma_total.unmaps));
+	seq_printf(m, "dma_flushes %lld\n", atomic64_read(&sbm_dma_total.flushes));
+	seq_printf(m, "dma_copied_bytes %lld\n", atomic64_read(&sbm_dma_total.copied));
+	seq_printf(m, "dma_faults %lld\n", atomic64_read(&sbm_dma_total.faults));
+	seq_printf(m, "dma_lost_pages %lld\n", atomic64_read(&sbm_dma_total.lost));
+}

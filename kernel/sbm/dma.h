@@ -7,6 +7,8 @@
 
 #include "sbm.h"
 
+struct seq_file;
+
 #ifdef CONFIG_SBM_DMA
 
 /* A target was stopped: so is the device, which loses all buffers */
@@ -15,10 +17,14 @@ void sbm_dma_stopped(struct sbm_instance *inst);
 /* The same, and nothing of @inst is used for the device any more */
 void sbm_dma_end(struct sbm_instance *inst);
 
+/* What all attachments have cost, for debugfs */
+void sbm_dma_stats_write(struct seq_file *m);
+
 #else /* CONFIG_SBM_DMA */
 
 static inline void sbm_dma_stopped(struct sbm_instance *inst) { }
 static inline void sbm_dma_end(struct sbm_instance *inst) { }
+static inline void sbm_dma_stats_write(struct seq_file *m) { }
 
 #endif /* CONFIG_SBM_DMA */
 

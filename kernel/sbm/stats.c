@@ -16,6 +16,7 @@
 #include <linux/types.h>
 
 #include "debugfs.h"
+#include "dma.h"
 #include "sbm.h"
 
 DEFINE_PER_CPU(struct sbm_stats, sbm_stats);
@@ -112,6 +113,7 @@ void sbm_stats_write(struct seq_file *m)
 	}
 	seq_printf(m, "hostcalls %llu\n", sum.hostcalls);
 	seq_printf(m, "time_ns %llu\n", sum.time);
+	sbm_dma_stats_write(m);
 	seq_printf(m, "instances %lu\n", sbm_debugfs_nr_instances());
 	seq_printf(m, "pages %ld\n", sbm_pages_in_use());
 	seq_printf(m, "max_pages %lu\n", READ_ONCE(sbm_max_pages));

@@ -18,6 +18,7 @@
 #include <linux/sbm_dma.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/timex.h>
 
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
@@ -162,7 +163,9 @@ static void attaching_has_its_rules(struct kunit *test)
 	struct fake *fake = fake_init(test);
 	const struct sbm_dma_attr good = {}, unknown_flag = { .flags = 0x8000, },
 		unknown_level = { .min_isolation = SBM_DMA_PRIVATE + 1, },
-		no_page = { .memory_limit = PAGE_SIZE - 1, };
+		no_page = { .memory_limit = PAGE_SIZE - 1, },
+		no_stop = { .flags = SBM_DMA_BORROWED, },
+		both_flags = { .flags = SBM_DMA_BORROWED | SBM_DMA_EXCLUSIVE, .stop = fake_stop, };
 	struct device *other = kunit_device_register(test, "sbm_other");
 	struct sbm none = {};
 
@@ -182,6 +185,11 @@ static void attaching_has_its_rules(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, error_of(sbm_dma_attach(&fake->sbm, fake->dev, &unknown_level)),
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, error_of(sbm_dma_attach(&fake->sbm, fake->dev, &no_page)),
+			-EINVAL);
+	/* Of another driver's device: somebody must end its use of buffers */
+	KUNIT_EXPECT_EQ(test, error_of(sbm_dma_attach(&fake->sbm, fake->dev, &no_stop)),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, error_of(sbm_dma_attach(&fake->sbm, fake->dev, &both_flags)),
 			-EINVAL);
 
 	/* A device whose driver has not said what it can address */
@@ -535,6 +543,97 @@ static void reset_and_destroy_end_it(struct kunit *test)
 	sbm_destroy(&fake->sbm);
 }
 
+/* What a device may still write is nobody else's, and does not go out of the books */
+static void pages_that_a_device_keeps_are_lost(struct kunit *test)
+{
+	struct fake *fake = fake_init(test);
+	struct sbm_dma_rights rights;
+	struct sbm_dma_stats stats;
+	struct sbm_dma_buffer *buf;
+	unsigned int round, i;
+	long before, in_use;
+	struct page *page;
+	u8 *dev_buf;
+
+	sbm_dma_detach(fake->dma);
+	for (round = 0; round < 3; round++) {
+		before = sbm_pages_in_use();
+		fake_attach(test, fake, 0);
+		buf = fake_alloc(test, fake, 3 * PAGE_SIZE, DMA_BIDIRECTIONAL);
+		KUNIT_ASSERT_EQ(test, sbm_dma_map(buf), 0);
+		dev_buf = device_sees(fake, buf);
+
+		WRITE_ONCE(sbm_dma_keep_buffers, true);
+		if (round == 0)
+			sbm_dma_unmap(buf);
+		else if (round == 1)
+			sbm_dma_stop(fake->dma);
+		else
+			KUNIT_EXPECT_EQ(test, sbm_reset(&fake->sbm), 0);
+		WRITE_ONCE(sbm_dma_keep_buffers, false);
+
+		/* No transfer begins any more, and the device may do what it could */
+		KUNIT_EXPECT_EQ(test, sbm_dma_addr(buf), DMA_MAPPING_ERROR);
+		KUNIT_EXPECT_EQ(test, sbm_dma_map(buf), -ENODEV);
+		KUNIT_EXPECT_EQ(test, error_of(sbm_dma_alloc(fake->dma, 1, DMA_TO_DEVICE, 0,
+							     "x")), -ENODEV);
+		sbm_dma_get_rights(buf, &rights);
+		KUNIT_EXPECT_TRUE(test, rights.device_read);
+		KUNIT_EXPECT_TRUE(test, rights.device_write);
+		sbm_dma_get_stats(fake->dma, &stats);
+		KUNIT_EXPECT_EQ(test, stats.lost, 3);
+		KUNIT_EXPECT_EQ(test, stats.unmaps, 0);
+
+		KUNIT_EXPECT_EQ(test, sbm_reset(&fake->sbm), 0);
+		sbm_dma_detach(fake->dma);
+		in_use = sbm_pages_in_use();
+		KUNIT_EXPECT_EQ(test, in_use, before + 3);
+		KUNIT_EXPECT_NE(test, page_count(virt_to_page(dev_buf)), 0);
+		/* It writes, and whoever gets pages now does not see it */
+		memset(dev_buf, 0xee, 3 * PAGE_SIZE);
+		for (i = 0; i < 64; i++) {
+			page = alloc_page(GFP_KERNEL | GFP_DMA32 | __GFP_ZERO);
+			if (!page)
+				break;
+			memset(dev_buf, 0xee, 3 * PAGE_SIZE);
+			KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0, PAGE_SIZE));
+			__free_page(page);
+		}
+	}
+
+	/* The instance is as good as new */
+	fake_attach(test, fake, 0);
+	buf = fake_alloc(test, fake, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, sbm_call(&fake->sbm, put_byte, sbm_dma_sandbox(buf), 1), 0);
+	KUNIT_EXPECT_EQ(test, sbm_dma_map(buf), 0);
+	sbm_dma_unmap(buf);
+	sbm_dma_get_stats(fake->dma, &stats);
+	KUNIT_EXPECT_EQ(test, stats.lost, 0);
+	KUNIT_EXPECT_EQ(test, stats.unmaps, 1);
+	fake_exit(fake);
+}
+
+/* The device writes to more than the buffer has bytes: that is not taken */
+static void copies_end_where_the_buffer_does(struct kunit *test)
+{
+	struct fake *fake = fake_init(test);
+	struct sbm_dma_buffer *buf = fake_alloc(test, fake, PAGE_SIZE + 13, DMA_BIDIRECTIONAL);
+	struct sbm_dma_stats before, after;
+	u8 *inside = sbm_dma_sandbox(buf);
+	u8 *dev_buf;
+
+	KUNIT_ASSERT_EQ(test, sbm_dma_map(buf), 0);
+	dev_buf = device_sees(fake, buf);
+	memset(dev_buf, 0xee, 2 * PAGE_SIZE);
+	sbm_dma_get_stats(fake->dma, &before);
+	KUNIT_EXPECT_EQ(test, sbm_dma_sync_for_cpu(buf), 0);
+	sbm_dma_get_stats(fake->dma, &after);
+	KUNIT_EXPECT_EQ(test, after.copied - before.copied, PAGE_SIZE + 13);
+	KUNIT_EXPECT_EQ(test, sbm_call(&fake->sbm, get_byte, inside + PAGE_SIZE + 12), 0xee);
+	KUNIT_EXPECT_EQ(test, sbm_call(&fake->sbm, get_byte, inside + PAGE_SIZE + 13), 0);
+	fake_exit(fake);
+}
+
 /* What the driver of an IOMMU says about it comes in atomic context */
 static void a_fault_of_the_device_poisons(struct kunit *test)
 {
@@ -688,6 +787,29 @@ static void many_maps_cost_nothing_that_stays(struct kunit *test)
 	fake_exit(fake);
 }
 
+/* In an emulator that counts instructions, cycles are these */
+static void what_small_copies_cost(struct kunit *test)
+{
+	struct fake *fake = fake_init(test);
+	struct sbm_dma_buffer *to = fake_alloc(test, fake, 32, DMA_TO_DEVICE);
+	struct sbm_dma_buffer *from = fake_alloc(test, fake, 13, DMA_FROM_DEVICE);
+	u8 command[32] = {};
+	cycles_t begin;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, sbm_dma_map(to), 0);
+	KUNIT_ASSERT_EQ(test, sbm_dma_map(from), 0);
+	begin = get_cycles();
+	for (i = 0; i < 1000; i++) {
+		KUNIT_ASSERT_EQ(test, sbm_dma_write(to, 0, command, 31), 0);
+		KUNIT_ASSERT_EQ(test, sbm_dma_sync_for_device(to), 0);
+		KUNIT_ASSERT_EQ(test, sbm_dma_sync_for_cpu(from), 0);
+	}
+	kunit_info(test, "31 bytes written, 32 and 13 copied: %llu cycles\n",
+		   (unsigned long long)(get_cycles() - begin) / 1000);
+	fake_exit(fake);
+}
+
 static int try_all(struct kunit *test, void *data)
 {
 	const struct sbm_dma_attr attr = { .flags = SBM_DMA_EXCLUSIVE, };
@@ -742,11 +864,14 @@ static struct kunit_case sbm_dma_cases[] = {
 	KUNIT_CASE(pages_are_counted_and_capped),
 	KUNIT_CASE(a_stopped_target_stops_the_device),
 	KUNIT_CASE(reset_and_destroy_end_it),
+	KUNIT_CASE(pages_that_a_device_keeps_are_lost),
+	KUNIT_CASE(copies_end_where_the_buffer_does),
 	KUNIT_CASE(a_fault_of_the_device_poisons),
 	KUNIT_CASE(a_fault_stops_a_target_that_runs),
 	KUNIT_CASE(stopping_meets_mapping),
 	KUNIT_CASE(it_works_with_less_isolation),
 	KUNIT_CASE(many_maps_cost_nothing_that_stays),
+	KUNIT_CASE(what_small_copies_cost),
 	KUNIT_CASE(allocations_that_fail_leave_nothing),
 	{}
 };
