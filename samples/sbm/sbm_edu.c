@@ -14,6 +14,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/array_size.h>
 #include <linux/bottom_half.h>
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -23,16 +24,18 @@
 #include <linux/iommu.h>
 #include <linux/iopoll.h>
 #include <linux/irqflags.h>
-#include <linux/ktime.h>
+#include <linux/list.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/resource_ext.h>
 #include <linux/sbm.h>
 #include <linux/sbm_dma.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/timex.h>
 #include <linux/types.h>
 
 #define EDU_VENDOR		0x1234
@@ -597,6 +600,62 @@ static int edu_freed(struct edu *edu, unsigned int flags)
 	return edu_open(edu, flags, SBM_DMA_NONE);
 }
 
+#ifdef CONFIG_SBM_KUNIT_TEST
+
+/*
+ * The device cannot be made to let go of a buffer, and goes on when all is gone. Nobody
+ * may get these pages any more.
+ */
+static int edu_lost(struct edu *edu, unsigned int flags)
+{
+	unsigned long *canaries = kcalloc(EDU_CANARIES, sizeof(*canaries), GFP_KERNEL);
+	struct sbm_dma_stats stats;
+	unsigned int i;
+
+	if (!expect(edu, canaries))
+		return -ENOMEM;
+
+	edu_fill_device(edu, 0xcd);
+	expect(edu, !edu_transfer(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	expect(edu, !edu_command(edu, edu->from, 0, EDU_MEMORY_SIZE, true));
+	WRITE_ONCE(sbm_dma_keep_buffers, true);
+	sbm_destroy(&edu->sbm);
+	WRITE_ONCE(sbm_dma_keep_buffers, false);
+	sbm_dma_get_stats(edu->dma, &stats);
+	/* All three buffers were mapped */
+	expect(edu, stats.lost == 3 * EDU_SIZE / PAGE_SIZE);
+	for (i = 0; i < EDU_CANARIES; i++) {
+		/* The device's own pages may have come from there */
+		canaries[i] = __get_free_page(i % 2 ? GFP_KERNEL | GFP_DMA : GFP_KERNEL);
+		if (canaries[i])
+			memset((void *)canaries[i], 0x5b, PAGE_SIZE);
+	}
+	expect(edu, readl(edu->regs + EDU_DMA_COMMAND) & EDU_DMA_RUN);
+	pci_set_master(edu->pdev);
+	expect(edu, !edu_wait(edu));
+	pci_clear_master(edu->pdev);
+	for (i = 0; i < EDU_CANARIES; i++) {
+		if (!canaries[i])
+			continue;
+		expect(edu, !memchr_inv((void *)canaries[i], 0x5b, PAGE_SIZE));
+		free_page(canaries[i]);
+	}
+	kfree(canaries);
+	pr_info("%s: pages that it keeps: done\n", edu->name);
+	edu_close(edu);
+
+	return edu_open(edu, flags, SBM_DMA_NONE);
+}
+
+#else
+
+static int edu_lost(struct edu *edu, unsigned int flags)
+{
+	return 0;
+}
+
+#endif
+
 /* What AMD's driver does when the IOMMU has refused an access */
 static int edu_reported(struct edu *edu, unsigned int flags)
 {
@@ -697,9 +756,13 @@ static void edu_many_maps(struct edu *edu)
 	pr_info("%s: a thousand maps: %llu flushes\n", edu->name, after.flushes - before.flushes);
 }
 
-/* Nanoseconds for each of a hundred times, @copy or not */
-static u64 edu_bench_one(struct edu *edu, size_t size, bool copy)
+/*
+ * What each of a hundred transfers takes, without the transfer: cycles, and in @stats
+ * what is counted. With @copy the buffer stays mapped.
+ */
+static u64 edu_bench_one(struct edu *edu, size_t size, bool copy, struct sbm_dma_stats *stats)
 {
+	struct sbm_dma_stats before;
 	struct sbm_dma_buffer *buf;
 	unsigned int i;
 	u64 begin;
@@ -709,7 +772,8 @@ static u64 edu_bench_one(struct edu *edu, size_t size, bool copy)
 		return 0;
 	if (copy)
 		expect(edu, !sbm_dma_map(buf));
-	begin = ktime_get_ns();
+	sbm_dma_get_stats(edu->dma, &before);
+	begin = get_cycles();
 	for (i = 0; i < 100; i++) {
 		if (copy) {
 			sbm_dma_sync_for_device(buf);
@@ -720,7 +784,10 @@ static u64 edu_bench_one(struct edu *edu, size_t size, bool copy)
 			sbm_dma_unmap(buf);
 		}
 	}
-	begin = div_u64(ktime_get_ns() - begin, 100);
+	begin = div_u64(get_cycles() - begin, 100);
+	sbm_dma_get_stats(edu->dma, stats);
+	stats->flushes = div_u64(stats->flushes - before.flushes, 100);
+	stats->copied = div_u64(stats->copied - before.copied, 100);
 	sbm_dma_unmap(buf);
 
 	return begin;
@@ -728,12 +795,143 @@ static u64 edu_bench_one(struct edu *edu, size_t size, bool copy)
 
 static void edu_compare(struct edu *edu)
 {
-	size_t size;
+	static const size_t sizes[] = {
+		64, 512, SZ_1K, SZ_2K, SZ_4K, SZ_8K, SZ_16K, SZ_32K, SZ_64K, SZ_128K, SZ_512K,
+	};
+	struct sbm_dma_stats mapped, copied;
+	size_t from = 0;
+	unsigned int i;
+	u64 map, copy;
 
-	for (size = SZ_4K; size <= SZ_1M; size *= 4)
-		pr_info("%s: bench: %zu bytes: mapped each time %llu ns and a flush, copied twice %llu ns\n",
-			edu->name, size, edu_bench_one(edu, size, false),
-			edu_bench_one(edu, size, true));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		map = edu_bench_one(edu, sizes[i], false, &mapped);
+		copy = edu_bench_one(edu, sizes[i], true, &copied);
+		pr_info("%s: bench: %zu bytes: mapped each time %llu cycles, %llu flushes, %llu bytes copied; mapped for good %llu cycles, %llu flushes, %llu bytes copied\n",
+			edu->name, sizes[i], map, mapped.flushes, mapped.copied, copy,
+			copied.flushes, copied.copied);
+		if (map >= copy)
+			from = 0;
+		else if (!from)
+			from = sizes[i];
+	}
+	if (from)
+		pr_info("%s: bench: mapping each time takes less from %zu bytes on\n", edu->name,
+			from);
+	else
+		pr_info("%s: bench: mapping each time never takes less\n", edu->name);
+}
+
+/* A range that no buffer may have: the kernel's own, and what bridges take for others */
+static bool edu_is_reserved(struct edu *edu, u64 start, u64 end)
+{
+	struct iommu_resv_region *region;
+	struct resource_entry *window;
+	bool found = false;
+	LIST_HEAD(regions);
+
+	iommu_get_resv_regions(&edu->pdev->dev, &regions);
+	list_for_each_entry(region, &regions, list) {
+		if (start < region->start + region->length && end > region->start)
+			found = true;
+	}
+	iommu_put_resv_regions(&edu->pdev->dev, &regions);
+
+	resource_list_for_each_entry(window, &pci_find_host_bridge(edu->pdev->bus)->windows) {
+		if (resource_type(window->res) == IORESOURCE_MEM &&
+		    start <= window->res->end - window->offset &&
+		    end > window->res->start - window->offset)
+			found = true;
+	}
+
+	return found;
+}
+
+/*
+ * Where a private device finds buffers, if it knows as many bits of address. They are
+ * chosen from the top, so with 32 bits they have to go round some things.
+ */
+static void edu_addresses(struct edu *edu, unsigned int bits)
+{
+	static const size_t sizes[] = { 1, PAGE_SIZE, 5 * PAGE_SIZE, SZ_2M, SZ_32M };
+	struct iommu_domain *domain;
+	struct sbm_dma_buffer *buf;
+	unsigned int i;
+	u64 addr, end;
+
+	expect(edu, !dma_set_mask_and_coherent(&edu->pdev->dev, DMA_BIT_MASK(bits)));
+	if (!expect(edu, !edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE)))
+		goto out;
+
+	domain = iommu_get_domain_for_dev(&edu->pdev->dev);
+	for (i = 0; edu_is(edu, SBM_DMA_PRIVATE) && i < ARRAY_SIZE(sizes); i++) {
+		buf = sbm_dma_alloc(edu->dma, sizes[i], DMA_BIDIRECTIONAL, 0, NULL);
+		if (!expect(edu, !IS_ERR(buf)) || !expect(edu, !sbm_dma_map(buf)))
+			break;
+		addr = sbm_dma_addr(buf);
+		end = addr + PAGE_ALIGN(sizes[i]);
+		expect(edu, addr && !offset_in_page(addr));
+		expect(edu, end - 1 <= DMA_BIT_MASK(bits));
+		expect(edu, !edu_is_reserved(edu, addr, end));
+		expect(edu, iommu_iova_to_phys(domain, addr));
+		expect(edu, iommu_iova_to_phys(domain, end - 1));
+		expect(edu, !iommu_iova_to_phys(domain, end));
+		sbm_dma_unmap(buf);
+		expect(edu, !iommu_iova_to_phys(domain, addr));
+	}
+	edu_close(edu);
+out:
+	expect(edu, !dma_set_mask_and_coherent(&edu->pdev->dev, DMA_BIT_MASK(EDU_DMA_BITS)));
+}
+
+/*
+ * Map a buffer of two pages, which are not neighbours: every other page that is free has
+ * been taken. Unless another CPU goes on with it.
+ */
+static int edu_map_apart(struct edu *edu, struct sbm_dma_buffer **buf)
+{
+	struct page *pages[64];
+	unsigned int i;
+	int err = -ENOMEM;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = alloc_page(GFP_KERNEL);
+	for (i = 0; i < ARRAY_SIZE(pages); i += 2) {
+		if (pages[i])
+			__free_page(pages[i]);
+	}
+	*buf = sbm_dma_alloc(edu->dma, 2 * PAGE_SIZE, DMA_BIDIRECTIONAL, 0, NULL);
+	if (expect(edu, !IS_ERR(*buf)))
+		err = sbm_dma_map(*buf);
+	for (i = 1; i < ARRAY_SIZE(pages); i += 2) {
+		if (pages[i])
+			__free_page(pages[i]);
+	}
+
+	return err;
+}
+
+/* The DMA API has to give one piece, which it does not if the device takes no large ones */
+static void edu_pieces(struct edu *edu)
+{
+	struct sbm_dma_buffer *buf;
+	unsigned int tries;
+	int err = 0;
+
+	if (!edu_is(edu, SBM_DMA_SHARED))
+		return;
+
+	dma_set_max_seg_size(&edu->pdev->dev, PAGE_SIZE);
+	for (tries = 0; !err && tries < 20; tries++) {
+		err = edu_map_apart(edu, &buf);
+		if (!err)
+			sbm_dma_unmap(buf);
+	}
+	dma_set_max_seg_size(&edu->pdev->dev, UINT_MAX);
+	if (!expect(edu, err == -ERANGE))
+		return;
+	expect(edu, sbm_dma_addr(buf) == DMA_MAPPING_ERROR);
+	expect(edu, !sbm_dma_map(buf));
+	sbm_dma_unmap(buf);
 }
 
 static void edu_test(struct edu *edu, unsigned int flags)
@@ -755,11 +953,12 @@ static void edu_test(struct edu *edu, unsigned int flags)
 	if (edu_write_out(edu, flags) || edu_read_out(edu, flags) ||
 	    (!edu_is(edu, SBM_DMA_NONE) && edu_wrong_direction(edu, flags)) ||
 	    edu_stale(edu, flags) || edu_in_flight(edu, flags) || edu_freed(edu, flags) ||
-	    edu_reported(edu, flags)) {
+	    edu_lost(edu, flags) || edu_reported(edu, flags)) {
 		expect(edu, !"opening it again");
 		return;
 	}
 	edu_pool(edu);
+	edu_pieces(edu);
 	edu_many_maps(edu);
 	if (edu_bench)
 		edu_compare(edu);
@@ -794,6 +993,24 @@ static void edu_demands(struct edu *edu)
 			edu_close(edu);
 	}
 
+	/* As if it were another driver's: it loses its buffers, and can go on */
+	if (expect(edu, !edu_open(edu, SBM_DMA_BORROWED, SBM_DMA_NONE))) {
+		u16 command;
+
+		expect(edu, edu_is(edu, plain));
+		expect(edu, sbm_call(&edu->sbm, edu_crash, edu->target) == -EFAULT);
+		expect(edu, edu->stops == 1);
+		expect(edu, sbm_dma_addr(edu->both) == DMA_MAPPING_ERROR);
+		pci_read_config_word(edu->pdev, PCI_COMMAND, &command);
+		expect(edu, command & PCI_COMMAND_MASTER);
+		edu_close(edu);
+		pci_read_config_word(edu->pdev, PCI_COMMAND, &command);
+		expect(edu, command & PCI_COMMAND_MASTER);
+		pci_clear_master(edu->pdev);
+	}
+	expect(edu, edu_open(edu, SBM_DMA_BORROWED, SBM_DMA_PRIVATE) == -EOPNOTSUPP);
+	expect(edu, edu_open(edu, SBM_DMA_BORROWED | SBM_DMA_EXCLUSIVE, SBM_DMA_NONE) == -EINVAL);
+
 	/* As if it were plugged in from outside: it has to be alone, and then it is private */
 	edu->pdev->untrusted = 1;
 	err = edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE);
@@ -812,6 +1029,22 @@ static void edu_demands(struct edu *edu)
 		edu_close(edu);
 	}
 	edu->pdev->ats_enabled = 0;
+
+	edu_addresses(edu, EDU_DMA_BITS);
+	edu_addresses(edu, 32);
+	edu_addresses(edu, 64);
+
+#ifdef CONFIG_PCI_ATS
+	/* As if it were a function of another device: the log tells it, see scripts/sbm/dma */
+	edu->pdev->is_virtfn = 1;
+	edu->pdev->physfn = edu->pdev;
+	if (expect(edu, !edu_open(edu, SBM_DMA_EXCLUSIVE, SBM_DMA_NONE))) {
+		expect(edu, edu_is(edu, exclusive));
+		edu_close(edu);
+	}
+	edu->pdev->is_virtfn = 0;
+	edu->pdev->physfn = NULL;
+#endif
 
 	/* As if its driver left it to user space */
 	to_pci_driver(edu->pdev->dev.driver)->driver_managed_dma = true;
