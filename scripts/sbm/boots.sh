@@ -13,6 +13,10 @@
 #			QEMU's, or bochs: and one of Bochs's (call sbm_need_bochs before).
 #			refused has the names of modules that must refuse to be loaded,
 #			inject the arguments of inject.py; if it has any, QEMU only
+#   boot_beside ARG...	the same, two at a time, and not waited for. What it says, and its
+#			totals, are kept until boots_join, in the order of their start
+#   boots_join		wait for these
+#   boots_stop PID...	end these and their children, as beside_jobs in a trap
 #   judge NAME LOG VERDICT-ARG...
 #			the second half of that
 #   one_insn		what makes QEMU translate one instruction at a time
@@ -212,6 +216,48 @@ boot()
 	esac
 	[ "$rc" -eq 0 ] || echo "sbm-test: the emulator ended with status $rc" >> "$log"
 	judge "$name" "$log" --task "${args[@]}"
+}
+
+# Two boots at a time are done in little more than the time of one: most of the time only
+# one of an emulator's processors has work.
+beside=() beside_jobs=()
+boot_beside()
+{
+	local at
+
+	at=$(mktemp -d "$SBM_CACHE/results.XXXXXX")
+	: > "$at/results"
+	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+		wait -n || :
+	done
+	SBM_RESULTS=$at/results boot "$@" > "$at/said" 2>&1 < /dev/null &
+	beside+=("$at") beside_jobs+=("$!")
+}
+
+boots_join()
+{
+	local i
+
+	for i in "${!beside[@]}"; do
+		wait "${beside_jobs[i]}" || :
+		cat "${beside[i]}/said"
+		cat "${beside[i]}/results" >> "$SBM_RESULTS"
+		rm -rf "${beside[i]}"
+	done
+	beside=() beside_jobs=()
+}
+
+# For a trap: end what boot_beside has begun, to the last child. An interrupt from the
+# keyboard does not reach it.
+boots_stop()
+{
+	local pid
+
+	for pid in "$@"; do
+		# shellcheck disable=SC2046 # numbers
+		boots_stop $(pgrep -P "$pid")
+		kill "$pid" 2>/dev/null || :
+	done
 }
 
 # What makes QEMU translate one instruction at a time.
