@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""QEMU for kunit.py and the suites of sandbox mode: --qemu_config=tools/sbm/kunit_qemu.py
+"""QEMU for kunit.py (--qemu_config) and the suites of sandbox mode
 
 QEMU's default processor has no SMEP, so strong isolation is refused and most cases are
 skipped. Some cases need a second processor.
