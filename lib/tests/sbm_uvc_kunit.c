@@ -739,6 +739,7 @@ enum lie {
 	USED_ODD,
 	BETWEEN_DESCRIPTORS,
 	BEYOND,
+	PAST_ANOTHER_CLASS,
 	ANOTHER_ERROR,
 	NR_LIES,
 	/* These do not come to an end */
@@ -843,6 +844,8 @@ static noinline int liar(void *work)
 		return 5;
 	case BEYOND:
 		return w->buflen + 1;
+	case PAST_ANOTHER_CLASS:
+		return w->buflen;
 	case ANOTHER_ERROR:
 		return -ENOENT;
 	case WRITE_DESCRIPTOR:
@@ -878,6 +881,9 @@ static void make_for_liar(struct camera *c, enum lie lie)
 	memcpy(add(c, 27, UVC_VS_FORMAT_UNCOMPRESSED) + 5, yuy2, 16);
 	add_frame(c, UVC_VS_FRAME_UNCOMPRESSED, 2);
 	add_frame(c, UVC_VS_FRAME_UNCOMPRESSED, 2);
+	/* There the driver has stopped counting */
+	if (lie == PAST_ANOTHER_CLASS)
+		add(c, 9, 0)[1] = USB_TYPE_VENDOR;
 }
 
 /* Nothing but the arrays may have changed if it was refused */
@@ -923,6 +929,35 @@ static void liars_are_refused(struct kunit *test)
 	kunit_info(test, "lies: %u are refused\n", NR_LIES - 1);
 }
 
+/* The driver has memory for those that it has counted */
+static void formats_that_were_not_counted_are_refused(struct kunit *test)
+{
+	struct camera *c = test->priv;
+	struct formats *f = &c->sbm;
+	struct uvc_format *format;
+	struct uvc_frame *frame;
+	u32 *interval;
+
+	make_for_liar(c, HONEST);
+	KUNIT_ASSERT_EQ(test, count(f, c->set, c->len), 1);
+	kfree(f->mem);
+	f->mem = kzalloc(2 * sizeof(*format) + 2 * sizeof(*frame) + 4 * sizeof(*interval),
+			 GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, f->mem);
+	format = f->mem;
+	frame = (struct uvc_frame *)(format + 1);
+	interval = (u32 *)(frame + 2);
+	f->streaming.formats = format;
+
+	KUNIT_EXPECT_EQ(test, -EIO,
+			uvc_parse_format_sbm(&c->dev, &f->streaming, format + 1, frame,
+					     &interval, c->set, c->len, 1, 2, 4));
+	KUNIT_EXPECT_NULL(test, memchr_inv(f->mem, 0, 2 * sizeof(*format)));
+	KUNIT_EXPECT_EQ(test, c->len,
+			uvc_parse_format_sbm(&c->dev, &f->streaming, format, frame,
+					     &interval, c->set, c->len, 1, 2, 4));
+}
+
 static void crimes_are_stopped(struct kunit *test)
 {
 	struct camera *c = test->priv;
@@ -944,6 +979,7 @@ static struct kunit_case sbm_uvc_cases[] = {
 	KUNIT_CASE(old_bug_is_contained),
 	KUNIT_CASE(small_overflow_is_refused),
 	KUNIT_CASE(liars_are_refused),
+	KUNIT_CASE(formats_that_were_not_counted_are_refused),
 	KUNIT_CASE(crimes_are_stopped),
 	KUNIT_CASE_SLOW(damaged_sets_do_no_harm),
 	{}

@@ -222,14 +222,16 @@ static int take_format(const struct parse *p, struct uvc_format *format,
 
 /*
  * The driver goes on from @end. Descriptors have lengths that lead from one to the next:
- * whoever enters them elsewhere may find a length of 0, and stay there.
+ * whoever enters them elsewhere may find a length of 0, and stay there. The driver has
+ * counted up to the first one of another class, so the parser does not get beyond that.
  */
 static bool is_descriptor(const struct parse *p, int end)
 {
 	int at = 0;
 
 	while (at < end) {
-		if (!p->buffer[at])
+		if (end - at < 2 || !p->buffer[at] ||
+		    p->buffer[at + 1] != USB_DT_CS_INTERFACE)
 			return false;
 		at += p->buffer[at];
 	}
@@ -362,7 +364,8 @@ int uvc_parse_format_by(sbm_func parser, struct uvc_device *dev,
  * @nintervals: How many intervals.
  *
  * Context: Process context, may sleep.
- * Return: see uvc_parse_format_by().
+ * Return: see uvc_parse_format_by(); -EIO, too, if there is no memory for @format, or if
+ * it is one of more than a camera can tell apart.
  */
 int uvc_parse_format_sbm(struct uvc_device *dev, struct uvc_streaming *streaming,
 			 struct uvc_format *format, struct uvc_frame *frames,
@@ -375,6 +378,11 @@ int uvc_parse_format_sbm(struct uvc_device *dev, struct uvc_streaming *streaming
 			  __alignof__(*all_frames));
 	const u32 *all_intervals = PTR_ALIGN((void *)(all_frames + nframes),
 					     __alignof__(*all_intervals));
+	size_t nr = format - streaming->formats;
+
+	/* Whatever parsers before have said. Their index is a byte. */
+	if (nr >= nformats || nr > U8_MAX)
+		return -EIO;
 
 	return uvc_parse_format_by(uvc_sbm_parse, dev, streaming, format, frames,
 				   intervals, buffer, buflen,
