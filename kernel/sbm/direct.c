@@ -6,6 +6,7 @@
  * which instance it runs for. What it needs of it, host calls and the heap, it finds by
  * its task, in the one list of all such calls.
  */
+#include <linux/container_of.h>
 #include <linux/errno.h>
 #include <linux/list.h>
 #include <linux/preempt.h>
@@ -16,41 +17,30 @@
 
 #include "sbm.h"
 
-/**
- * struct sbm_direct - a target that was called directly
- * @list:    Entry in sbm_direct_calls.
- * @task:    Who has called it.
- * @inst:    The instance.
- * @serving: It waits for a handler.
- * @err:     Why the call is not a success, whatever the target returns.
+/*
+ * Of a task with several, the innermost comes first. A target that has an oops takes its
+ * task with it, and its entry stays: that is why it is a part of the instance, which
+ * then stays in use, and is not freed, for ever.
  */
-struct sbm_direct {
-	struct list_head	list;
-	struct task_struct	*task;
-	struct sbm_instance	*inst;
-	bool			serving;
-	int			err;
-};
-
-/* Of a task with several, the innermost comes first */
 static LIST_HEAD(sbm_direct_calls);
 static DEFINE_SPINLOCK(sbm_direct_lock);
 
 int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		    int *ret)
 {
-	struct sbm_direct direct = {
-		.task	= current,
-		.inst	= inst,
-	};
+	struct sbm_direct *direct = &inst->direct;
 
+	direct->err = 0;
 	if (inst->isolation >= SBM_ISOLATION_WEAK)
-		direct.err = sbm_must_stop(inst);
-	if (direct.err)
-		return direct.err;
+		direct->err = sbm_must_stop(inst);
+	if (direct->err)
+		return direct->err;
 
+	direct->task = current;
+	direct->start_time = current->start_time;
+	direct->serving = false;
 	spin_lock(&sbm_direct_lock);
-	list_add(&direct.list, &sbm_direct_calls);
+	list_add(&direct->list, &sbm_direct_calls);
 	spin_unlock(&sbm_direct_lock);
 
 	*ret = desc->thunk(desc->args);
@@ -59,10 +49,10 @@ int sbm_call_direct(struct sbm_instance *inst, const struct sbm_call_desc *desc,
 		sbm_guest_check();
 
 	spin_lock(&sbm_direct_lock);
-	list_del(&direct.list);
+	list_del(&direct->list);
 	spin_unlock(&sbm_direct_lock);
 
-	return direct.err;
+	return direct->err;
 }
 
 /* The target that is running, NULL if it is something else that has called */
@@ -76,14 +66,15 @@ static struct sbm_direct *sbm_find_direct(void)
 
 	spin_lock(&sbm_direct_lock);
 	list_for_each_entry(d, &sbm_direct_calls, list) {
-		if (d->task == current) {
+		/* A task that is dead may have had the same place */
+		if (d->task == current && d->start_time == current->start_time) {
 			found = d;
 			break;
 		}
 	}
 	spin_unlock(&sbm_direct_lock);
 
-	/* It is on this task's stack, further up. A handler is no target. */
+	/* A handler is no target */
 	return found && !found->serving ? found : NULL;
 }
 
@@ -104,7 +95,8 @@ long sbm_hostcall_direct(unsigned long number, const unsigned long *args)
 		return d->err;
 
 	d->serving = true;
-	err = sbm_hostcall_serve(d->inst, number, args, &result);
+	err = sbm_hostcall_serve(container_of(d, struct sbm_instance, direct), number,
+				 args, &result);
 	d->serving = false;
 	d->err = err;
 
@@ -116,5 +108,5 @@ const struct sbm_guest_info *sbm_runtime_weak_info(void)
 	const struct sbm_direct *d = sbm_find_direct();
 
 	/* It stays as long as the call does, in which the caller is */
-	return d ? &d->inst->info : NULL;
+	return d ? &container_of(d, const struct sbm_instance, direct)->info : NULL;
 }

@@ -127,6 +127,22 @@ struct sbm_time {
 };
 
 /**
+ * struct sbm_direct - a target that was called directly (direct.c)
+ * @list:	Entry in the list of all such calls.
+ * @task:	Who has called it.
+ * @start_time: When that task began.
+ * @serving:	It waits for a handler.
+ * @err:	Why the call is not a success, whatever the target returns.
+ */
+struct sbm_direct {
+	struct list_head	list;
+	struct task_struct	*task;
+	u64			start_time;
+	bool			serving;
+	int			err;
+};
+
+/**
  * struct sbm_instance - state of a sandbox
  * @id:		Number of the instance, never used again.
  * @isolation:	What the instance has got.
@@ -152,6 +168,7 @@ struct sbm_time {
  * @allowed:	Host calls that targets may make.
  * @denied:	The number of the host call that has stopped the last call.
  * @idle:	Entry in &sbm_pool.idle, while it is there.
+ * @direct:	Its target, while it is called without strong isolation.
  * @arch:	State of the architecture, for %SBM_ISOLATION_STRONG.
  * @debugfs:	For those who look at it.
  *
@@ -182,6 +199,7 @@ struct sbm_instance {
 	struct list_head	allowed;
 	unsigned long		denied;
 	struct list_head	idle;
+	struct sbm_direct	direct;
 	struct arch_sbm		*arch;
 #ifdef CONFIG_DEBUG_FS
 	struct sbm_debugfs	debugfs;
