@@ -260,6 +260,8 @@ struct sbm_dma_buffer *sbm_dma_alloc(struct sbm_dma *dma, size_t size,
  * Return:
  * * 0	     - the device has it, at sbm_dma_addr()
  * * -EBUSY  - it has it already
+ * * -EIO    - mapping failed when the device had some of it, which could not be taken away
+ *   again: the pages are lost, and sandbox mode is switched off
  * * -ENODEV - the device was stopped
  * * -ENOMEM - out of memory
  * * -ERANGE - %SBM_DMA_SHARED cannot map so large a buffer in one piece for this device

@@ -53,6 +53,8 @@ static void sbm_buffer_copy_part(struct sbm_buffer *buf, size_t start, size_t le
 		kaddr += len;
 		left -= len;
 		offset = 0;
+		/* There may be thousands */
+		cond_resched();
 	}
 }
 
@@ -76,7 +78,6 @@ static void sbm_buffer_copy(struct sbm_buffer *buf, bool out)
 			if (f->rights & right)
 				sbm_buffer_copy_part(buf, start + f->offset, f->size, out);
 		}
-		cond_resched();
 	}
 }
 

@@ -200,6 +200,7 @@ static int sbm_dma_prot(enum dma_data_direction dir)
 	return prot;
 }
 
+/* Return: 0; -EIO if the device has some of it, and cannot be made to give it back */
 static int sbm_private_map(struct sbm_dma_buffer *buf)
 {
 	struct iommu_domain *domain = buf->dma->domain;
@@ -219,8 +220,10 @@ static int sbm_private_map(struct sbm_dma_buffer *buf)
 	return 0;
 
 out_unmap:
-	if (i)
-		iommu_unmap(domain, start, (size_t)i * PAGE_SIZE);
+	if (i && iommu_unmap(domain, start, (size_t)i * PAGE_SIZE) != i * PAGE_SIZE) {
+		sbm_broken("a part of a buffer cannot be taken away from a device");
+		return -EIO;
+	}
 	return err == -ENOMEM ? err : -ENOSPC;
 }
 
@@ -572,30 +575,6 @@ static void sbm_dma_from_device(struct sbm_dma_buffer *buf)
 		sbm_dma_copy(buf, false);
 }
 
-static int sbm_dma_give(struct sbm_dma_buffer *buf)
-{
-	int err = 0;
-
-	switch (buf->dma->isolation) {
-	case SBM_DMA_PRIVATE:
-		err = sbm_private_map(buf);
-		break;
-	case SBM_DMA_SHARED:
-		err = sbm_shared_map(buf);
-		break;
-	case SBM_DMA_NONE:
-		break;
-	}
-	if (err)
-		return err;
-
-	buf->mapped = true;
-	buf->dma->stats.maps++;
-	atomic64_inc(&sbm_dma_total.maps);
-
-	return 0;
-}
-
 /*
  * The device may still access the pages, so nobody else must get them, ever. They stay
  * in the count of all instances.
@@ -618,6 +597,32 @@ static void sbm_dma_lose(struct sbm_dma_buffer *buf)
 	if (list_empty(&dma->lost))
 		list_add_tail(&dma->lost, &sbm_dma_lost);
 	mutex_unlock(&sbm_dma_lost_lock);
+}
+
+static int sbm_dma_give(struct sbm_dma_buffer *buf)
+{
+	int err = 0;
+
+	switch (buf->dma->isolation) {
+	case SBM_DMA_PRIVATE:
+		err = sbm_private_map(buf);
+		if (err == -EIO)
+			sbm_dma_lose(buf);
+		break;
+	case SBM_DMA_SHARED:
+		err = sbm_shared_map(buf);
+		break;
+	case SBM_DMA_NONE:
+		break;
+	}
+	if (err)
+		return err;
+
+	buf->mapped = true;
+	buf->dma->stats.maps++;
+	atomic64_inc(&sbm_dma_total.maps);
+
+	return 0;
 }
 
 /*

@@ -27,6 +27,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/time64.h>
 #include <linux/usb.h>
 #include <linux/usb/hcd.h>
 #include <scsi/scsi.h>
@@ -79,13 +80,8 @@ static int usb_stor_sbm_attach(struct us_data *us)
 	struct sbm_dma *dma;
 
 	dma = sbm_dma_attach(&s->sbm, us->pusb_dev->bus->sysdev, &attr);
-	if (IS_ERR(dma)) {
-		if (PTR_ERR(dma) != -EOPNOTSUPP)
-			return PTR_ERR(dma);
-		/* The controller does what it does for the whole bus anyway */
-		dev_info_once(&us->pusb_intf->dev, "sbm: status is not received in a buffer of its own\n");
-		return 0;
-	}
+	if (IS_ERR(dma))
+		return PTR_ERR(dma);
 	s->dma = dma;
 
 	s->cbw = sbm_dma_alloc(dma, US_SBM_CBW_SIZE, DMA_TO_DEVICE,
@@ -109,14 +105,25 @@ static void usb_stor_sbm_close(struct us_sbm *s)
 
 static int usb_stor_sbm_open(struct us_data *us)
 {
+	/* Some thousand times what it takes. The thread cannot be killed, nor the device reset. */
+	const struct sbm_attr attr = { .time_limit = NSEC_PER_SEC, };
 	struct us_sbm *s = us->sbm;
 	int err;
 
-	sbm_init(&s->sbm);
+	sbm_init_attr(&s->sbm, &attr);
 	s->inside = SBM_MAP_WRITABLE(&s->sbm, s->in, sizeof(*s->in));
 	err = sbm_error(&s->sbm);
-	if (!err && us->pusb_dev && usb_stor_sbm_has_dma(us))
+	if (!err && us->pusb_dev && usb_stor_sbm_has_dma(us)) {
 		err = usb_stor_sbm_attach(us);
+		if (err && err != -ENOMEM) {
+			/* The controller does what it does for the whole bus anyway */
+			dev_info_once(&us->pusb_intf->dev, "sbm: no status in a buffer of its own: %d\n",
+				      err);
+			sbm_dma_detach(s->dma);
+			s->dma = NULL;
+			err = sbm_error(&s->sbm);
+		}
+	}
 	if (err)
 		usb_stor_sbm_close(s);
 
@@ -230,6 +237,10 @@ int usb_stor_recv_csw(struct us_data *us, struct bulk_cs_wrap *bcs, unsigned int
 	struct us_sbm *s = us->sbm;
 	int ret;
 
+	/* There may be no buffers any more, but then there was no command to reply to */
+	if (sbm_error(&s->sbm))
+		return USB_STOR_XFER_ERROR;
+
 	s->buf = s->dma ? s->csw : NULL;
 	ret = usb_stor_bulk_transfer_buf(us, us->recv_bulk_pipe, bcs, US_BULK_CS_WRAP_LEN,
 					 act_len);
@@ -294,6 +305,7 @@ int usb_stor_check_csw(struct scsi_cmnd *srb, struct us_data *us,
 {
 	struct us_sbm *s = us->sbm;
 	struct bulk_cs_wrap *from;
+	unsigned int flags;
 	int ret;
 
 	if (usb_stor_sbm_ready(us))
@@ -306,8 +318,11 @@ int usb_stor_check_csw(struct scsi_cmnd *srb, struct us_data *us,
 		memcpy(&s->in->csw, bcs, US_BULK_CS_WRAP_LEN);
 		from = &s->inside->csw;
 	}
+	/* The first call of a target in a module allocates */
+	flags = memalloc_noio_save();
 	ret = sbm_call(&s->sbm, usb_stor_csw_inside, &s->inside->srb, &s->inside->us,
 		       from, transfer_length);
+	memalloc_noio_restore(flags);
 	if (sbm_error(&s->sbm))
 		return USB_STOR_TRANSPORT_ERROR;
 
@@ -349,6 +364,7 @@ int usb_stor_check_sense(struct scsi_cmnd *srb, struct us_data *us,
 			 struct scsi_sense_hdr *sshdr, int result)
 {
 	struct us_sbm *s = us->sbm;
+	unsigned int flags;
 	int err;
 
 	err = usb_stor_sbm_ready(us);
@@ -357,8 +373,10 @@ int usb_stor_check_sense(struct scsi_cmnd *srb, struct us_data *us,
 
 	usb_stor_sbm_fill(s, srb, us);
 	memcpy(s->in->sense, srb->sense_buffer, SCSI_SENSE_BUFFERSIZE);
+	flags = memalloc_noio_save();
 	err = sbm_call(&s->sbm, usb_stor_sense_inside, &s->inside->srb, &s->inside->us,
 		       result);
+	memalloc_noio_restore(flags);
 	if (!err)
 		err = usb_stor_take_sense(srb, us, s->in);
 out:

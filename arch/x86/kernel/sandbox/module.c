@@ -27,6 +27,7 @@
 #include <linux/overflow.h>
 #include <linux/pfn.h>
 #include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -248,15 +249,17 @@ int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
 {
 	unsigned long global = 0;
 	struct sbm_module *m;
-	unsigned int max = 0;
+	unsigned int flags, max = 0;
 	struct module *mod;
 	int err;
 
 	/*
 	 * Under the lock: either the module's state says that it goes, or the
-	 * notifier will see that the instance has it.
+	 * notifier will see that the instance has it. Others who wait for the lock may be
+	 * what writes memory out, so nothing here waits for that.
 	 */
 	mutex_lock(&sbm_module_lock);
+	flags = memalloc_noio_save();
 	mod = sbm_module_get(addr, reason);
 	if (!mod) {
 		err = -EOPNOTSUPP;
@@ -289,6 +292,7 @@ int sbm_module_add(struct arch_sbm *as, unsigned long addr, const char **reason)
 		err = sbm_module_ranges(mod, m, sbm_module_map);
 	sbm_tables_changed(as);
 out:
+	memalloc_noio_restore(flags);
 	mutex_unlock(&sbm_module_lock);
 
 	return err;
