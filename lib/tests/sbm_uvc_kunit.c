@@ -106,6 +106,7 @@ static int sbm_uvc_init(struct kunit *test)
 		return -ENOMEM;
 
 	c->dev.udev = &c->udev;
+	c->dev.intf = &c->intf;
 	c->udev.devnum = 7;
 	c->intf.cur_altsetting = &c->alts;
 	c->intf.dev.init_name = "sbm_uvc";
