@@ -988,6 +988,13 @@ sbm_lost_write()
 		END { exit !lost }'
 }
 
+# The machine of LOG got stuck in the kernel's own start, before the first test: a lost
+# write can do that, too. What is ours and hangs there hangs the next time as well.
+sbm_stuck()
+{
+	grep -q '^sbm-test: stopped after' "$1" && ! grep -qE 'TAP version|sbm-test: user space' "$1"
+}
+
 sbm_again_if_lost()
 {
 	local log=$1 n rc
@@ -996,8 +1003,13 @@ sbm_again_if_lost()
 	for n in 1 2 3; do
 		rc=0
 		"$@" || rc=$?
-		sbm_lost_write "$log" || break
-		say "      the emulator lost a write to the kernel's code (log: $log.$n)"
+		if sbm_lost_write "$log"; then
+			say "      the emulator lost a write to the kernel's code (log: $log.$n)"
+		elif sbm_stuck "$log"; then
+			say "      stuck before the first test (log: $log.$n)"
+		else
+			break
+		fi
 		cp "$log" "$log.$n"
 	done
 	return "$rc"
