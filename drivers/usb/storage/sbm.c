@@ -108,9 +108,18 @@ static int usb_stor_sbm_open(struct us_data *us)
 	/* Some thousand times what it takes. The thread cannot be killed, nor the device reset. */
 	const struct sbm_attr attr = { .time_limit = NSEC_PER_SEC, };
 	struct us_sbm *s = us->sbm;
+	void *page = (void *)((unsigned long)s->in & PAGE_MASK);
 	int err;
 
 	sbm_init_attr(&s->sbm, &attr);
+	/*
+	 * Nothing is behind the sense data, which are the end of the page. But where a fetch
+	 * there would be the kernel's own fault, zeroes follow.
+	 */
+	memset(page, 0, PAGE_SIZE);
+	s->in = page;
+	if (sbm_instance_isolation(&s->sbm) == SBM_ISOLATION_STRONG)
+		s->in = page + PAGE_SIZE - sizeof(*s->in);
 	s->inside = SBM_MAP_WRITABLE(&s->sbm, s->in, sizeof(*s->in));
 	err = sbm_error(&s->sbm);
 	if (!err && us->pusb_dev && usb_stor_sbm_has_dma(us)) {
@@ -137,18 +146,16 @@ static int usb_stor_sbm_open(struct us_data *us)
 int usb_stor_sbm_init(struct us_data *us)
 {
 	struct us_sbm *s;
-	void *page;
 	int err;
 
 	s = kzalloc(sizeof(*s), GFP_KERNEL);
 	if (!s)
 		return -ENOMEM;
-	page = (void *)get_zeroed_page(GFP_KERNEL);
-	if (!page) {
+	s->in = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!s->in) {
 		kfree(s);
 		return -ENOMEM;
 	}
-	s->in = page + PAGE_SIZE - sizeof(*s->in);
 	us->sbm = s;
 
 	err = usb_stor_sbm_open(us);
