@@ -221,7 +221,10 @@ boot()
 # Two boots at a time are done in little more than the time of one: most of the time only
 # one of an emulator's processors has work.
 beside=() beside_jobs=()
-boot_beside()
+boot_beside() { run_beside boot "$@"; }
+
+# run_beside COMMAND...: what it says and notes is there after boots_join
+run_beside()
 {
 	local at
 
@@ -230,7 +233,7 @@ boot_beside()
 	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
 		wait -n || :
 	done
-	SBM_RESULTS=$at/results boot "$@" > "$at/said" 2>&1 < /dev/null &
+	SBM_RESULTS=$at/results "$@" > "$at/said" 2>&1 < /dev/null &
 	beside+=("$at") beside_jobs+=("$!")
 }
 
