@@ -21,6 +21,7 @@ append="slub_debug=FZ oops=panic panic=-1"
 
 thing=camera
 image=camera
+images=cameras
 does_refuse="it gets no video device"
 does_good="healthy cameras, plugged in after it, are right"
 does_same="all cameras are right"
