@@ -1014,6 +1014,8 @@ do {									\
  * Declares @f and defines the type-checked helper that sbm_call() uses. For
  * header files; a function that already exists can be made callable this way
  * without changing it. Arguments are integers, enumerations and pointers.
+ *
+ * The helper is always inlined: reports name the function that has the call.
  */
 #define SBM_DEFINE_CALL(f, ...)						\
 	int f(__SBM_LIST(__SBM_PARAM, void, ##__VA_ARGS__));		\
@@ -1026,7 +1028,7 @@ do {									\
 									\
 		return f(__SBM_LIST(__SBM_PASS, __SBM_NOTHING, ##__VA_ARGS__));	\
 	}								\
-	static inline int						\
+	static __always_inline int					\
 	__sbm_call_##f(struct sbm *__sbm_inst				\
 		       __SBM_EACH(__SBM_COMMA_PARAM, ##__VA_ARGS__))	\
 	{								\
