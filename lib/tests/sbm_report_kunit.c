@@ -253,6 +253,36 @@ static noinline __noclone int report_registers(void *data)
 	return 0;
 }
 
+/* Far from any stand-in, on the other side of what is canonical */
+static noinline __noclone int report_per_cpu(void *data)
+{
+	unsigned long val;
+
+	asm volatile("movq %%gs:(%1), %0" : "=r" (val) : "r" (1UL << 62));
+
+	return val;
+}
+
+static noinline __noclone int report_per_cpu_prefixes(void *data)
+{
+	unsigned long addr = 1UL << 62;
+
+	/* Another prefix is before it */
+	asm volatile("lock; .byte 0x65; incq (%0)" : : "r" (addr) : "memory");
+
+	return 0;
+}
+
+static noinline __noclone int report_not_canonical(void *data)
+{
+	unsigned long val;
+
+	/* The byte of the prefix is part of the instruction, where it is none */
+	asm volatile("movq 0x65656565(%1), %0" : "=r" (val) : "r" (1UL << 62));
+
+	return val;
+}
+
 static noinline __noclone int report_return(void *data)
 {
 	return (int)(long)data;
@@ -452,6 +482,27 @@ static void report_all_registers(struct kunit *test)
 
 	/* CLI, and what is before it: the end of the last MOV */
 	find(test, " ee ee ee ee ee ee ee 0e <fa> ");
+	sbm_destroy(&sbm);
+}
+
+static void report_per_cpu_data(struct kunit *test)
+{
+	const char *what = "\n  the instruction uses per-CPU data, out of reach\n";
+	struct sbm sbm;
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	stop(test, &sbm, report_per_cpu, NULL, SBM_CAUSE_PROTECTION);
+	find(test, what);
+	sbm_destroy(&sbm);
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	stop(test, &sbm, report_per_cpu_prefixes, NULL, SBM_CAUSE_PROTECTION);
+	find(test, what);
+	sbm_destroy(&sbm);
+
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	stop(test, &sbm, report_not_canonical, NULL, SBM_CAUSE_PROTECTION);
+	expect_none(test, "the instruction uses per-CPU data");
 	sbm_destroy(&sbm);
 }
 
@@ -1120,6 +1171,7 @@ static struct kunit_case sbm_report_cases[] = {
 	KUNIT_CASE(report_stack_overflow),
 	KUNIT_CASE(report_bad_call),
 	KUNIT_CASE(report_all_registers),
+	KUNIT_CASE(report_per_cpu_data),
 	KUNIT_CASE(report_who_has_called),
 	KUNIT_CASE(report_name_of_task),
 	KUNIT_CASE(report_addresses),

@@ -22,6 +22,7 @@
 #include <linux/uaccess.h>
 
 #include <asm/cpu_entry_area.h>
+#include <asm/insn.h>
 #include <asm/orc_types.h>
 #include <asm/ptrace.h>
 #include <asm/sbm.h>
@@ -142,6 +143,37 @@ int arch_sbm_describe(const struct arch_sbm *as, unsigned long addr, char *buf,
 
 /* === Registers and instruction === */
 
+/* A byte of text. The module may be gone under the target's feet. */
+static bool sbm_peek_text(const struct arch_sbm *as, unsigned long addr, u8 *byte)
+{
+	return sbm_is_text(as, addr) &&
+	       !copy_from_kernel_nofault(byte, (void *)addr, 1);
+}
+
+/*
+ * Is there a GS prefix, which is before all but other prefixes? Where the stand-ins for
+ * per-CPU data are, an address below these is not canonical, so there is none to tell.
+ */
+static bool sbm_insn_uses_gs(const struct arch_sbm *as, unsigned long ip)
+{
+	unsigned long end = ip + MAX_INSN_SIZE;
+	u8 byte;
+
+	for (; ip < end && sbm_peek_text(as, ip, &byte); ip++) {
+		switch (byte) {
+		case 0x65:
+			return true;
+		case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64:
+		case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+			break;
+		default:
+			return false;
+		}
+	}
+
+	return false;
+}
+
 static void sbm_report_insn(struct sbm_out *out, const struct arch_sbm *as,
 			    unsigned long ip)
 {
@@ -156,12 +188,10 @@ static void sbm_report_insn(struct sbm_out *out, const struct arch_sbm *as,
 		const char *format = addr == ip ? " <%02x>" : " %02x";
 		u8 byte;
 
-		/* The module may be gone under the target's feet */
-		if (!sbm_is_text(as, addr) ||
-		    copy_from_kernel_nofault(&byte, (void *)addr, 1))
-			len += scnprintf(line + len, sizeof(line) - len, " ??");
-		else
+		if (sbm_peek_text(as, addr, &byte))
 			len += scnprintf(line + len, sizeof(line) - len, format, byte);
+		else
+			len += scnprintf(line + len, sizeof(line) - len, " ??");
 	}
 	sbm_say(out, "  instruction:%s", line);
 }
@@ -170,6 +200,9 @@ void arch_sbm_report_state(struct sbm_out *out, const struct sbm_instance *inst)
 {
 	const struct pt_regs *regs = &inst->fault.regs;
 
+	if (inst->fault.cause == SBM_CAUSE_PROTECTION &&
+	    sbm_insn_uses_gs(inst->arch, regs->ip))
+		sbm_say(out, "  the instruction uses per-CPU data, out of reach");
 	sbm_report_insn(out, inst->arch, regs->ip);
 	sbm_say(out, "  rip %016lx rsp %016lx rflags %08lx cs %02x ss %02x",
 		regs->ip, regs->sp, regs->flags, (u16)regs->cs, (u16)regs->ss);
