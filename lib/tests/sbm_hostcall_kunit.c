@@ -791,24 +791,32 @@ static void loops_of_host_calls_run_out_of_time(struct kunit *test)
 		.time_limit	= TICK_NSEC / 3,
 	};
 	struct shared out = {}, *inside;
+	unsigned int tries = 0;
 	struct sbm sbm;
 	int ret;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	memset(&seen, 0, sizeof(seen));
-	KUNIT_ASSERT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
-	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_one), 0);
-	inside = SBM_COPY_INOUT(&sbm, &out, sizeof(out));
-	ret = sbm_call(&sbm, hc_loop, inside);
-	KUNIT_EXPECT_EQ(test, ret, -ETIME);
-	KUNIT_ASSERT_NOT_NULL(test, sbm_fault(&sbm));
-	KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause, SBM_CAUSE_TIME);
-	KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->vector, 0);
-	KUNIT_EXPECT_GE(test, sbm_fault(&sbm)->time, attr.time_limit);
+	/* On a busy host, all of that time may be gone before the first host call */
+	do {
+		KUNIT_ASSERT_EQ(test, sbm_init_attr(&sbm, &attr), 0);
+		KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_one), 0);
+		inside = SBM_COPY_INOUT(&sbm, &out, sizeof(out));
+		ret = sbm_call(&sbm, hc_loop, inside);
+		KUNIT_EXPECT_EQ(test, ret, -ETIME);
+		KUNIT_ASSERT_NOT_NULL(test, sbm_fault(&sbm));
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->cause, SBM_CAUSE_TIME);
+		KUNIT_EXPECT_EQ(test, sbm_fault(&sbm)->vector, 0);
+		KUNIT_EXPECT_GE(test, sbm_fault(&sbm)->time, attr.time_limit);
+		KUNIT_EXPECT_EQ(test, out.started, 0);
+		KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+		sbm_destroy(&sbm);
+	} while (!seen.served && ++tries < 50);
 	KUNIT_EXPECT_GT(test, seen.served, 0);
-	KUNIT_EXPECT_EQ(test, out.started, 0);
 	kunit_info(test, "%u host calls\n", seen.served);
-	KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
+
+	/* Nor is it enough for any call that is traced: not in that instance */
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	expect_works(test, &sbm);
 	sbm_destroy(&sbm);
 }
