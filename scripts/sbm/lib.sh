@@ -979,11 +979,12 @@ sbm_bochs()
 # the code, the byte that was executed is the one before the mark.
 sbm_lost_write()
 {
+	# To the end: who writes to a pipe that nobody reads has failed
 	tr -d '\r' < "$1" | awk '
-		/int3: 0000 \[#/ { oops = 1 }
-		oops && /Code: / && match($0, /[0-9a-f][0-9a-f] <[0-9a-f][0-9a-f]>/) {
+		!oops && /int3: 0000 \[#/ { oops = 1 }
+		oops == 1 && /Code: / && match($0, /[0-9a-f][0-9a-f] <[0-9a-f][0-9a-f]>/) {
 			lost = substr($0, RSTART, 2) != "cc"
-			exit
+			oops = 2
 		}
 		END { exit !lost }'
 }
