@@ -244,6 +244,10 @@ boots_join()
 	for i in "${!beside[@]}"; do
 		wait "${beside_jobs[i]}" || :
 		cat "${beside[i]}/said"
+		[ -s "${beside[i]}/results" ] || {
+			say "FAIL  $SBM_VERSION: a boot ended early"
+			sbm_note "$SBM_VERSION boots" 0 1 0
+		}
 		cat "${beside[i]}/results" >> "$SBM_RESULTS"
 		rm -rf "${beside[i]}"
 	done
