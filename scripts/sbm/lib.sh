@@ -73,7 +73,7 @@
 #			run a command that boots, and run it again if the emulator spoilt
 #			it: with several CPUs, QEMU's TCG can lose a write to code that
 #			another CPU translates at that moment.  Now and then this hits
-#			the kernel while it patches itself
+#			the kernel while it patches itself. Or its clocks disagree
 #   sbm_verdict LOG [ARG...]	judge a log: see verdict.py --help
 #
 # Settings from outside: XDG_CACHE_HOME, SBM_JOBS (processors to use),
@@ -996,6 +996,11 @@ sbm_stuck()
 	grep -q '^sbm-test: stopped after' "$1" && ! grep -qE 'TAP version|sbm-test: user space' "$1"
 }
 
+# In the machine of LOG time runs much too fast. On a busy host, the emulated PIT can be
+# late while the kernel calibrates the TSC, which is that of the host; and where it
+# differs from the HPET, which was right, the kernel takes the PIT's word.
+sbm_wrong_clock() { grep -q 'tsc: PIT calibration deviates from HPET' "$1"; }
+
 sbm_again_if_lost()
 {
 	local log=$1 n rc
@@ -1006,6 +1011,8 @@ sbm_again_if_lost()
 		"$@" || rc=$?
 		if sbm_lost_write "$log"; then
 			say "      the emulator lost a write to the kernel's code (log: $log.$n)"
+		elif sbm_wrong_clock "$log"; then
+			say "      the emulator's clock was wrong (log: $log.$n)"
 		elif sbm_stuck "$log"; then
 			say "      stuck before the first test (log: $log.$n)"
 		else
