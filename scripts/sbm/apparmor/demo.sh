@@ -71,7 +71,6 @@ story()
 	     "a container. The good ones here are made by apparmor_parser."
 }
 
-died() { says "$1" '^(.*\] )?Kernel panic - not syncing: Fatal exception' && ! found "$1" '^end$'; }
 died_of_it()
 {
 	says "$1" 'BUG: unable to handle page fault for address: ' &&

@@ -29,7 +29,6 @@ story()
 	     "crafted image can so have the kernel read what is not its own."
 }
 
-died() { says "$1" '^(.*\] )?Kernel panic - not syncing: Fatal exception' && ! found "$1" '^end$'; }
 died_of_it()
 {
 	says "$1" 'BUG: unable to handle page fault for address: ' &&

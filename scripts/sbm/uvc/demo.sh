@@ -77,7 +77,6 @@ story()
 
 # A red zone, or what the kernel takes for an address. 41 is the camera's letter A.
 damaged() { says "$1" 'BUG kmalloc-|Redzone|(general protection|page fault).* 0x41414141'; }
-died() { says "$1" '^(.*\] )?Kernel panic - not syncing: Fatal exception' && ! found "$1" '^end$'; }
 
 disaster()
 {
