@@ -182,6 +182,14 @@ static long sbm_strncpy_inst(struct sbm_instance *inst, char *dst, unsigned long
 	if (!sbm_find_span(inst, addr, false, &span))
 		return -EFAULT;
 
+	/* On the task's own stack, where others' objects are behind the end of the string */
+	if (!span.pages) {
+		size_t len = min(n, span.end - addr);
+		ssize_t ret = strscpy(dst, (const char *)addr, len);
+
+		return ret == -E2BIG && len < n ? -EFAULT : ret;
+	}
+
 	while (done < n) {
 		size_t len = min3(n - done, sbm_rest_of_page(addr), span.end - addr);
 		char *end;
