@@ -1813,9 +1813,13 @@ static void instances_leak_no_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, i, 1000);
 	KUNIT_EXPECT_EQ(test, sbm_pages_in_use(), pages);
 
-	/* One page for each would be 1000; others may need some meanwhile */
+	/*
+	 * One page for each would be 1000; others may need some meanwhile: all of it those
+	 * that keep what was freed, and where that was allocated
+	 */
 	now = si_mem_available();
-	KUNIT_EXPECT_LT(test, available - now, 900);
+	if (!IS_ENABLED(CONFIG_KASAN) && !IS_ENABLED(CONFIG_STACKDEPOT))
+		KUNIT_EXPECT_LT(test, available - now, 900);
 }
 
 static void instances_give_all_pages_back(struct kunit *test)

@@ -51,7 +51,9 @@
 /* What a dump has of a target */
 #define MARK		"Sandbox: "
 
-static noinline __noclone int visible_spin(void *data)
+/* They are where they are said to be, and not in a check or counter of the compiler's */
+static noinline __noclone __no_sanitize_address __no_sanitize_coverage
+int visible_spin(void *data)
 {
 	struct shared *shared = data;
 
@@ -62,12 +64,14 @@ static noinline __noclone int visible_spin(void *data)
 	return 7;
 }
 
-static noinline __noclone int visible_read(void *data)
+static noinline __noclone __no_sanitize_address __no_sanitize_coverage
+int visible_read(void *data)
 {
 	return READ_ONCE(*(u8 *)data) + 1;
 }
 
-static noinline __noclone int visible_return(void *data)
+static noinline __noclone __no_sanitize_address __no_sanitize_coverage
+int visible_return(void *data)
 {
 	return (int)(long)data;
 }
