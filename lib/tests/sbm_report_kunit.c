@@ -253,6 +253,19 @@ static noinline __noclone int report_registers(void *data)
 	return 0;
 }
 
+/* Reads behind a table, if @args->depth has it do so */
+static noinline __noclone int report_index(const struct args *args)
+{
+	static const u8 table[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+
+	return table[args->depth] + 2;
+}
+
+static noinline __noclone int report_calls_index(void *data)
+{
+	return report_index(data) + 3;
+}
+
 /* Far from any stand-in, on the other side of what is canonical */
 static noinline __noclone int report_per_cpu(void *data)
 {
@@ -381,6 +394,38 @@ static void report_kinds_of_frames(struct kunit *test)
 	     SBM_CAUSE_PAGE_FAULT);
 	expect_frames(test, names);
 	find(test, "\n  which is out of reach: the first page of user space, as of a NULL pointer\n");
+	sbm_destroy(&sbm);
+}
+
+/*
+ * A check of the compiler's finds a bug, and calls for a report of its own, which ends the
+ * call. The backtrace leads to the bug. For KASAN, which does not see this file, see
+ * sbm_x86.
+ */
+static void report_finding_of_ubsan(struct kunit *test)
+{
+	struct args args = { .depth = 15 };
+	struct sbm sbm;
+	const char *at;
+
+	if (!IS_ENABLED(CONFIG_UBSAN_BOUNDS) || IS_ENABLED(CONFIG_UBSAN_TRAP))
+		kunit_skip(test, "no UBSAN of array bounds, or without functions of its own");
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, report_calls_index,
+				       SBM_COPY_IN(&sbm, &args, sizeof(args))), 16 + 2 + 3);
+	sbm_destroy(&sbm);
+
+	args.depth = 16;
+	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
+	capture_clear(test);
+	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, report_calls_index,
+				       SBM_COPY_IN(&sbm, &args, sizeof(args))), -EFAULT);
+	expect_whole(test);
+	at = find(test, "\n  backtrace in the sandbox:");
+	at = find_from(test, at, "ubsan");
+	at = find_from(test, at, "\n    report_index+0x");
+	at = find_from(test, at, "\n    report_calls_index+0x");
+	find_from(test, at, "\n    [sandbox entry]\n");
 	sbm_destroy(&sbm);
 }
 
@@ -1167,6 +1212,7 @@ static void report_sysctls(struct kunit *test)
 static struct kunit_case sbm_report_cases[] = {
 	KUNIT_CASE(report_nested_frames),
 	KUNIT_CASE(report_kinds_of_frames),
+	KUNIT_CASE(report_finding_of_ubsan),
 	KUNIT_CASE(report_deep_stack),
 	KUNIT_CASE(report_stack_overflow),
 	KUNIT_CASE(report_bad_call),

@@ -81,6 +81,7 @@
 #include <asm/trapnr.h>
 
 #include "sbm_kunit.h"
+#include "sbm_kunit_capture.h"
 
 /* The vectors that ring 3 can raise without a fault: one ends the call, one asks */
 #define RETURN_VECTOR	24
@@ -6558,6 +6559,7 @@ static noinline int overrun_variable(void *data)
 /* The shadow of the stack is the one that is not the same for all */
 static void overruns_on_the_stack_are_found(struct kunit *test)
 {
+	const char *text, *trace, *finding;
 	const struct sbm_fault *fault;
 	struct sbm sbm;
 
@@ -6567,9 +6569,18 @@ static void overruns_on_the_stack_are_found(struct kunit *test)
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, overrun_variable, (void *)(OVERRUN_SIZE - 1L)), 1);
+	capture_begin(test);
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, overrun_variable, (void *)(long)OVERRUN_SIZE),
 			-EFAULT);
-	/* KASAN wants to print */
+	capture_end(test);
+	/* KASAN wants to print; the way to there begins at the bug */
+	text = ((struct capture *)test->priv)->text;
+	trace = strstr(text, "\n  backtrace in the sandbox:\n");
+	finding = trace ? strstr(trace, "kasan") : NULL;
+	KUNIT_EXPECT_NOT_NULL_MSG(test, finding, "no KASAN in\n%s", text);
+	if (finding && IS_ENABLED(CONFIG_UNWINDER_ORC))
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(finding, "\n    overrun_variable+0x"),
+					  "not from the bug in\n%s", text);
 	fault = sbm_fault(&sbm);
 	KUNIT_EXPECT_NOT_NULL(test, fault);
 	if (fault)
