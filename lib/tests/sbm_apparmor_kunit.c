@@ -17,7 +17,6 @@
 #include <kunit/test.h>
 #include <linux/array_size.h>
 #include <linux/err.h>
-#include <linux/kernel_read_file.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
@@ -77,6 +76,7 @@ __diag_pop();
 
 #include "../../security/apparmor/policy_unpack_sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_customer.h"
 
 /* The kernel's own ones */
 extern typeof(plain_dfa_match_len) aa_dfa_match_len;
@@ -854,45 +854,30 @@ static void corpus_gets_the_same_databases(struct kunit *test)
 	static const u8 head[] = { AA_NAME, 6, 0, 'a', 'a', 'd', 'f', 'a', 0, AA_BLOB };
 	struct policy *p = test->priv;
 	struct tally tally = { };
-	unsigned int i, nr;
-	void *buf = NULL;
-	const u8 *q, *end;
-	ssize_t size;
+	struct corpus c;
+	unsigned int i;
 	size_t pos;
 
-	/* Not skipped: a case that was skipped at boot is never run again */
-	if (!corpus || !*corpus) {
-		kunit_info(test, "no corpus\n");
+	if (!corpus_open(test, &c, corpus, CORPUS_MAGIC))
 		return;
-	}
+	for (i = 0; i < c.nr && c.end - c.at >= 4; i++) {
+		u32 len = get_unaligned_le32(c.at);
 
-	/* A kernel thread of 7.3 sees no file of its own */
-	size = kernel_read_file_from_path_initns(corpus, 0, &buf, INT_MAX, NULL,
-						 READING_UNKNOWN);
-	KUNIT_ASSERT_GT(test, size, 12);
-	q = buf;
-	end = q + size;
-	KUNIT_EXPECT_EQ(test, memcmp(q, CORPUS_MAGIC, sizeof(CORPUS_MAGIC)), 0);
-	nr = get_unaligned_le32(q + 8);
-	q += 12;
-	for (i = 0; i < nr && end - q >= 4; i++) {
-		u32 len = get_unaligned_le32(q);
-
-		q += 4;
-		if (len > end - q)
+		c.at += 4;
+		if (len > c.end - c.at)
 			break;
 		for (pos = 0; pos + sizeof(head) <= len; pos++) {
-			if (memcmp(q + pos, head, sizeof(head)))
+			if (memcmp(c.at + pos, head, sizeof(head)))
 				continue;
-			compare(test, p, q, len, pos, false, true, &tally);
+			compare(test, p, c.at, len, pos, false, true, &tally);
 			cond_resched();
 		}
-		q += len;
+		c.at += len;
 	}
-	vfree(buf);
-	KUNIT_EXPECT_EQ(test, i, nr);
+	vfree(c.buf);
+	KUNIT_EXPECT_EQ(test, i, c.nr);
 	KUNIT_EXPECT_EQ(test, tally.refused + tally.astray, 0);
-	KUNIT_EXPECT_GE(test, tally.same, nr);
+	KUNIT_EXPECT_GE(test, tally.same, c.nr);
 	kunit_info(test, "corpus: %u policies, %u databases: all the same\n", i, tally.same);
 }
 

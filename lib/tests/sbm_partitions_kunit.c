@@ -18,7 +18,6 @@
 #include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
-#include <linux/percpu.h>
 #include <linux/prandom.h>
 #include <linux/sbm.h>
 #include <linux/seq_buf.h>
@@ -29,6 +28,7 @@
 
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_customer.h"
 
 /* The parser as it is without the option, under another name: its structure, too */
 #undef CONFIG_MAC_PARTITION_SBM
@@ -197,19 +197,6 @@ static u32 below(struct disk *d, u32 ceil)
 	return prandom_u32_state(&d->rnd) % ceil;
 }
 
-static u64 stops(void)
-{
-	u64 sum = 0;
-#ifdef CONFIG_DEBUG_FS
-	unsigned int cpu, cause;
-
-	for_each_possible_cpu(cpu)
-		for (cause = SBM_CAUSE_NONE + 1; cause < SBM_NR_CAUSES; cause++)
-			sum += READ_ONCE(per_cpu_ptr(&sbm_stats, cpu)->stops[cause]);
-#endif
-	return sum;
-}
-
 static void scan_disk(struct scan *scan, int (*parser)(struct parsed_partitions *state))
 {
 	memset(scan->text, 0, PAGE_SIZE);
@@ -280,7 +267,7 @@ static unsigned int any_block(struct disk *d)
 static void good_disks_are_the_same(struct kunit *test)
 {
 	struct disk *d = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 	unsigned int i;
 
 	for (i = 0; i < 200; i++) {
@@ -297,7 +284,7 @@ static void good_disks_are_the_same(struct kunit *test)
 				be32_to_cpu(entry(d, block, nr)->start_block) *
 				(block / SZ_512));
 	}
-	KUNIT_EXPECT_EQ(test, stops(), before);
+	KUNIT_EXPECT_EQ(test, all_stops(), before);
 }
 
 static void full_table_is_the_same(struct kunit *test)
@@ -339,14 +326,14 @@ static void make_old_bug(struct disk *d)
 static void old_bug_is_contained(struct kunit *test)
 {
 	struct disk *d = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 
 	make_old_bug(d);
 	scan_disk(&d->sbm, mac_partition);
 	KUNIT_EXPECT_EQ(test, d->sbm.ret, -1);
 	KUNIT_EXPECT_STREQ(test, d->sbm.text, "");
 	if (IS_ENABLED(CONFIG_DEBUG_FS) && sbm_isolation() == SBM_ISOLATION_STRONG)
-		KUNIT_EXPECT_EQ(test, stops(), before + hostile);
+		KUNIT_EXPECT_EQ(test, all_stops(), before + hostile);
 
 	make_disk(d, SZ_512, 3);
 	scan_disk(&d->sbm, mac_partition);
@@ -400,7 +387,7 @@ static void damaged_disks_do_no_harm(struct kunit *test)
 {
 	struct disk *d = test->priv;
 	unsigned int i, right = 0, wrong = 0, found = 0;
-	u64 before = stops(), stopped;
+	u64 before = all_stops(), stopped;
 
 	for (i = 0; i < mutations; i++) {
 		unsigned int block = SZ_512 << below(d, 3);
@@ -422,7 +409,7 @@ static void damaged_disks_do_no_harm(struct kunit *test)
 		cond_resched();
 	}
 
-	stopped = stops() - before;
+	stopped = all_stops() - before;
 	kunit_info(test, "damaged disks: %u of %u as they should be, %u have a table, %llu stopped\n",
 		   right, mutations, found, stopped);
 	KUNIT_EXPECT_EQ(test, right, mutations);

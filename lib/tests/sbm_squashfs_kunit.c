@@ -20,7 +20,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
-#include <linux/percpu.h>
 #include <linux/prandom.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
@@ -32,6 +31,7 @@
 
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_customer.h"
 
 /* Squashfs's operations as they are without the option, under another name */
 #undef CONFIG_SQUASHFS_LZ4_SBM
@@ -224,29 +224,6 @@ static int unsquash(struct squash *sq, struct side *side, unsigned int at,
 	return res;
 }
 
-static u64 stops(enum sbm_cause cause)
-{
-	u64 sum = 0;
-#ifdef CONFIG_DEBUG_FS
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(&sbm_stats, cpu)->stops[cause]);
-#endif
-	return sum;
-}
-
-static u64 all_stops(void)
-{
-	unsigned int cause;
-	u64 sum = 0;
-
-	for (cause = SBM_CAUSE_NONE + 1; cause < SBM_NR_CAUSES; cause++)
-		sum += stops(cause);
-
-	return sum;
-}
-
 static bool good_block_is_right(struct squash *sq, unsigned int len, unsigned int at)
 {
 	unsigned int size = make_block(sq, len);
@@ -414,13 +391,13 @@ static void killed_reader_gets_its_block(struct kunit *test)
 		.sq	= sq,
 		.size	= make_block(sq, BLOCK_MAX),
 	};
-	u64 before = stops(SBM_CAUSE_SIGNAL);
+	u64 before = stops_for(SBM_CAUSE_SIGNAL);
 	unsigned int i;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	KUNIT_ASSERT_NE(test, r.size, 0);
 	/* Until it was killed inside, too */
-	for (i = 0; i < 100 && stops(SBM_CAUSE_SIGNAL) == before; i++) {
+	for (i = 0; i < 100 && stops_for(SBM_CAUSE_SIGNAL) == before; i++) {
 		r.nr = 0;
 		KUNIT_ASSERT_EQ(test, worker_start(&r.worker), 0);
 		while (!READ_ONCE(r.nr))
@@ -430,7 +407,7 @@ static void killed_reader_gets_its_block(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, worker_finish(&r.worker), 0);
 	}
 	if (IS_ENABLED(CONFIG_DEBUG_FS))
-		KUNIT_EXPECT_GT(test, stops(SBM_CAUSE_SIGNAL), before);
+		KUNIT_EXPECT_GT(test, stops_for(SBM_CAUSE_SIGNAL), before);
 	KUNIT_EXPECT_TRUE(test, good_block_is_right(sq, SZ_4K, 0));
 }
 

@@ -15,7 +15,6 @@
 #include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
-#include <linux/percpu.h>
 #include <linux/prandom.h>
 #include <linux/sbm.h>
 #include <linux/sizes.h>
@@ -30,6 +29,7 @@
 #include "../../drivers/media/usb/uvc/uvcvideo.h"
 #include "../../kernel/sbm/sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_customer.h"
 
 static unsigned int mutations = 2000;
 module_param(mutations, uint, 0644);
@@ -134,19 +134,6 @@ static void sbm_uvc_exit(struct kunit *test)
 static u32 below(struct camera *c, u32 ceil)
 {
 	return prandom_u32_state(&c->rnd) % ceil;
-}
-
-static u64 stops(void)
-{
-	u64 sum = 0;
-#ifdef CONFIG_DEBUG_FS
-	unsigned int cpu, cause;
-
-	for_each_possible_cpu(cpu)
-		for (cause = SBM_CAUSE_NONE + 1; cause < SBM_NR_CAUSES; cause++)
-			sum += READ_ONCE(per_cpu_ptr(&sbm_stats, cpu)->stops[cause]);
-#endif
-	return sum;
 }
 
 /* === Both parsers === */
@@ -457,7 +444,7 @@ static void good_sets_are_the_same(struct kunit *test)
 {
 	struct camera *c = test->priv;
 	unsigned int i, k, nframes, formats = 0, frames = 0;
-	u64 before = stops();
+	u64 before = all_stops();
 
 	for (i = 0; i < 200; i++) {
 		make_set(c, i % 50 ? 0 : 2);
@@ -472,7 +459,7 @@ static void good_sets_are_the_same(struct kunit *test)
 		frames += nframes;
 	}
 	kunit_info(test, "good sets: 200 with %u formats and %u frames\n", formats, frames);
-	KUNIT_EXPECT_EQ(test, stops(), before);
+	KUNIT_EXPECT_EQ(test, all_stops(), before);
 }
 
 /* One of each kind, with all that can be told from outside */
@@ -570,13 +557,13 @@ static void make_old_bug(struct camera *c, unsigned int nr)
 static void old_bug_is_contained(struct kunit *test)
 {
 	struct camera *c = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 
 	make_old_bug(c, 100);
 	parse_set(c, &c->sbm, parse_in_sandbox);
 	KUNIT_EXPECT_EQ(test, c->sbm.ret, hostile ? -EIO : 0);
 	if (IS_ENABLED(CONFIG_DEBUG_FS) && sbm_isolation() == SBM_ISOLATION_STRONG)
-		KUNIT_EXPECT_EQ(test, stops(), before + hostile);
+		KUNIT_EXPECT_EQ(test, all_stops(), before + hostile);
 	if (!hostile) {
 		KUNIT_ASSERT_EQ(test, c->sbm.streaming.nformats, 1);
 		KUNIT_EXPECT_EQ(test, c->sbm.streaming.formats[0].nframes, 1);
@@ -592,12 +579,12 @@ static void old_bug_is_contained(struct kunit *test)
 static void small_overflow_is_refused(struct kunit *test)
 {
 	struct camera *c = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 
 	make_old_bug(c, 3);
 	parse_set(c, &c->sbm, parse_in_sandbox);
 	KUNIT_EXPECT_EQ(test, c->sbm.ret, hostile ? -EIO : 0);
-	KUNIT_EXPECT_EQ(test, stops(), before);
+	KUNIT_EXPECT_EQ(test, all_stops(), before);
 }
 
 /* === Damaged ones === */
@@ -678,7 +665,7 @@ static void damaged_sets_do_no_harm(struct kunit *test)
 {
 	struct camera *c = test->priv;
 	unsigned int i, right = 0, wrong = 0, found = 0;
-	u64 before = stops(), stopped;
+	u64 before = all_stops(), stopped;
 
 	for (i = 0; i < mutations; i++) {
 		make_set(c, 0);
@@ -697,7 +684,7 @@ static void damaged_sets_do_no_harm(struct kunit *test)
 		cond_resched();
 	}
 
-	stopped = stops() - before;
+	stopped = all_stops() - before;
 	kunit_info(test, "damaged sets: %u of %u as they should be, %u have formats, %llu stopped\n",
 		   right, mutations, found, stopped);
 	KUNIT_EXPECT_EQ(test, right, mutations);
@@ -920,13 +907,13 @@ static int parse_by_liar(struct kunit *test, enum lie lie)
 static void liars_are_refused(struct kunit *test)
 {
 	struct camera *c = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 	enum lie lie;
 
 	KUNIT_EXPECT_EQ(test, parse_by_liar(test, HONEST), c->len);
 	for (lie = HONEST + 1; lie < NR_LIES; lie++)
 		KUNIT_EXPECT_EQ_MSG(test, parse_by_liar(test, lie), -EIO, "lie %u", lie);
-	KUNIT_EXPECT_EQ(test, stops(), before);
+	KUNIT_EXPECT_EQ(test, all_stops(), before);
 	kunit_info(test, "lies: %u are refused\n", NR_LIES - 1);
 }
 
@@ -962,14 +949,14 @@ static void formats_that_were_not_counted_are_refused(struct kunit *test)
 static void crimes_are_stopped(struct kunit *test)
 {
 	struct camera *c = test->priv;
-	u64 before = stops();
+	u64 before = all_stops();
 	enum lie lie;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	for (lie = NR_LIES; lie < NR_LIES_AND_CRIMES; lie++)
 		KUNIT_EXPECT_EQ_MSG(test, parse_by_liar(test, lie), -EIO, "crime %u", lie);
 	if (IS_ENABLED(CONFIG_DEBUG_FS))
-		KUNIT_EXPECT_EQ(test, stops(), before + NR_LIES_AND_CRIMES - NR_LIES);
+		KUNIT_EXPECT_EQ(test, all_stops(), before + NR_LIES_AND_CRIMES - NR_LIES);
 	KUNIT_EXPECT_EQ(test, parse_by_liar(test, HONEST), c->len);
 }
 

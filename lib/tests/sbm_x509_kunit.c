@@ -13,7 +13,6 @@
 #include <linux/array_size.h>
 #include <linux/asn1_decoder.h>
 #include <linux/err.h>
-#include <linux/kernel_read_file.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
@@ -34,6 +33,7 @@
 #include "../../crypto/asymmetric_keys/x509_parser.h"
 #include "../../crypto/asymmetric_keys/x509_sbm.h"
 #include "sbm_kunit.h"
+#include "sbm_kunit_customer.h"
 #include "sbm_x509_certs.h"
 
 /* Of the parser as it is built for the kernel */
@@ -379,46 +379,31 @@ static void odd_sizes_get_the_same_verdict(struct kunit *test)
 
 static void corpus_gets_the_same_verdicts(struct kunit *test)
 {
-	unsigned int i, nr, good = 0, mutated = 0, accepted = 0;
-	void *buf = NULL;
-	const u8 *p, *end;
-	ssize_t size;
+	unsigned int i, good = 0, mutated = 0, accepted = 0;
+	struct corpus c;
 
-	/* Not skipped: a case that was skipped at boot is never run again */
-	if (!corpus || !*corpus) {
-		kunit_info(test, "no corpus\n");
+	if (!corpus_open(test, &c, corpus, CORPUS_MAGIC))
 		return;
-	}
+	for (i = 0; i < c.nr && c.end - c.at >= 5; i++) {
+		u32 len = get_unaligned_le32(c.at);
+		bool is_good = !c.at[4];
 
-	/* A kernel thread of 7.3 sees no file of its own */
-	size = kernel_read_file_from_path_initns(corpus, 0, &buf, INT_MAX, NULL,
-						 READING_UNKNOWN);
-	KUNIT_ASSERT_GT(test, size, 12);
-	p = buf;
-	end = p + size;
-	KUNIT_EXPECT_EQ(test, memcmp(p, CORPUS_MAGIC, sizeof(CORPUS_MAGIC)), 0);
-	nr = get_unaligned_le32(p + 8);
-	p += 12;
-	for (i = 0; i < nr && end - p >= 5; i++) {
-		u32 len = get_unaligned_le32(p);
-		bool is_good = !p[4];
-
-		p += 5;
-		if (len > end - p)
+		c.at += 5;
+		if (len > c.end - c.at)
 			break;
-		if (compare(test, p, len, is_good ? "good" : "mutated", i)) {
+		if (compare(test, c.at, len, is_good ? "good" : "mutated", i)) {
 			if (is_good)
 				good++;
 			else
 				accepted++;
 		}
 		mutated += !is_good;
-		p += len;
+		c.at += len;
 		cond_resched();
 	}
-	KUNIT_EXPECT_EQ(test, i, nr);
-	KUNIT_EXPECT_EQ(test, good, nr - mutated);
-	vfree(buf);
+	vfree(c.buf);
+	KUNIT_EXPECT_EQ(test, i, c.nr);
+	KUNIT_EXPECT_EQ(test, good, c.nr - mutated);
 	kunit_info(test, "corpus: %u good ones, %u mutated of which %u accepted: all the same\n",
 		   good, mutated, accepted);
 }
