@@ -1946,7 +1946,8 @@ static_assert(offsetof(struct all_regs, ds) == 18 * 8);
  * Gets the number of the host call and the address of &struct all_regs, which it keeps
  * on the stack. Its arguments are what is in these registers.
  */
-static noinline __naked int hc_all_registers(unsigned long number, struct all_regs *regs)
+static noinline __naked __no_sanitize_coverage
+int hc_all_registers(unsigned long number, struct all_regs *regs)
 {
 	asm volatile("push %rbx\n\t"
 		     "push %rbp\n\t"

@@ -870,7 +870,7 @@ struct jump {
  */
 #define STACK_ROOM	32
 
-static noinline __naked int jump_there(void *jump)
+static noinline __naked __no_sanitize_coverage int jump_there(void *jump)
 {
 	asm volatile("mov (%rdi), %rax\n\t"
 		     "mov 8(%rdi), %rsp\n\t"
@@ -882,7 +882,7 @@ static noinline __naked int jump_there(void *jump)
 STACK_FRAME_NON_STANDARD(jump_there);
 
 /* Ends the call, on whatever stack */
-static noinline __naked int end_call(void *unused)
+static noinline __naked __no_sanitize_coverage int end_call(void *unused)
 {
 	asm volatile("mov $1041, %eax\n\t"
 		     "int $" __stringify(RETURN_VECTOR) "\n\t"

@@ -45,7 +45,8 @@ static SBM_DEFINE_FUNC(count_for_ever, unsigned long *, counter)
 }
 
 #define DEFINE_TARGET(name, body)				\
-static noinline __naked int target_##name(void *data)		\
+static noinline __naked __no_sanitize_coverage			\
+int target_##name(void *data)					\
 {								\
 	asm volatile("xor %eax, %eax\n\t"			\
 		     "xor %edx, %edx\n\t"			\
