@@ -605,6 +605,13 @@ static void remote_exec(struct kunit *test, sbm_func func, void *data, u64 limit
 
 static void remote_cases(struct kunit *test)
 {
+	/*
+	 * To write a breakpoint to text that is read-only, the debugger takes the lock of a
+	 * page table, in a context that is like that of an NMI. Lockdep complains of that,
+	 * whoever has asked for the breakpoint.
+	 */
+	const bool insert = !IS_ENABLED(CONFIG_PROVE_LOCKING);
+	unsigned int stops = 0, i = 0;
 	struct shared in = {};
 	char set[48], clear[48];
 	struct sbm sbm;
@@ -616,21 +623,24 @@ static void remote_cases(struct kunit *test)
 	/* One that attaches, sets a breakpoint in a target, and lets the caller go on */
 	snprintf(set, sizeof(set), "Z0,%lx,1", (unsigned long)visible_return);
 	snprintf(clear, sizeof(clear), "z0,%lx,1", (unsigned long)visible_return);
-	remote.script[0] = "?";
-	remote.script[1] = set;
-	remote.script[2] = "c";
-	remote.script[3] = clear;
-	remote.script[4] = "c";
+	remote.script[i++] = "?";
+	if (insert)
+		remote.script[i++] = set;
+	remote.script[i++] = "c";
 	WRITE_ONCE(sbm_kgdb_on_fault, 1);
 	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
 	/* Why it has stopped; and that the breakpoint is accepted */
-	expect_remote(test, 1, "S05\nOK\n");
-	KUNIT_EXPECT_EQ(test, remote.next, 3);
+	expect_remote(test, ++stops, insert ? "S05\nOK\n" : "S05\n");
+	KUNIT_EXPECT_EQ(test, remote.next, i);
 
 	/* The breakpoint ends the call that runs into it, as one of kprobes does */
-	remote_exec(test, visible_return, NULL, 0, -EFAULT, SBM_CAUSE_PROBE);
-	expect_remote(test, 2, REMOTE_STOP);
-	KUNIT_EXPECT_EQ(test, remote.next, 5);
+	if (insert) {
+		remote.script[i++] = clear;
+		remote.script[i++] = "c";
+		remote_exec(test, visible_return, NULL, 0, -EFAULT, SBM_CAUSE_PROBE);
+		expect_remote(test, ++stops, REMOTE_STOP);
+		KUNIT_EXPECT_EQ(test, remote.next, i);
+	}
 	remote_exec(test, visible_return, (void *)5L, 0, 5, SBM_CAUSE_NONE);
 
 	/* The end of its time is no violation, and neither is a cancellation */
@@ -642,15 +652,17 @@ static void remote_cases(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sbm_exec(&sbm, visible_spin,
 				       SBM_COPY_INOUT(&sbm, &in, sizeof(in))), -ETIME);
 	sbm_destroy(&sbm);
-	KUNIT_EXPECT_EQ(test, remote.stops, 2);
+	KUNIT_EXPECT_EQ(test, remote.stops, stops);
 
 	/* The last one: it detaches, which its script leads to */
 	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
-	expect_remote(test, 3, "OK\n");
+	expect_remote(test, ++stops, "OK\n");
 }
 
 static void visible_for_kgdb(struct kunit *test)
 {
+	unsigned int stops;
+
 	memset(&remote, 0, sizeof(remote));
 	if (kgdb_register_io_module(&remote_io))
 		kunit_skip(test, "the kernel has a debugger already");
@@ -661,10 +673,11 @@ static void visible_for_kgdb(struct kunit *test)
 		kgdb_unregister_io_module(&remote_io);
 
 	/* Nobody is there: nothing to stop for */
+	stops = remote.stops;
 	WRITE_ONCE(sbm_kgdb_on_fault, 1);
 	remote_exec(test, visible_read, NULL, 0, -EFAULT, SBM_CAUSE_PAGE_FAULT);
 	WRITE_ONCE(sbm_kgdb_on_fault, 0);
-	KUNIT_EXPECT_EQ(test, remote.stops, 3);
+	KUNIT_EXPECT_EQ(test, remote.stops, stops);
 }
 
 #else /* CONFIG_KGDB */
