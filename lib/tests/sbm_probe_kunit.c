@@ -142,12 +142,22 @@ static void init_input(union input *in, sbm_func func)
 		in->value = 40;
 }
 
+/* Why the last call of @sbm was stopped, if it was */
+static void tell_fault(struct kunit *test, struct sbm *sbm, const char *what)
+{
+	const struct sbm_fault *fault = sbm_fault(sbm);
+
+	if (fault)
+		kunit_err(test, "%s: %s, vector %u, at %pS, address %lx\n", what,
+			  sbm_cause_name(fault->cause), fault->vector,
+			  (void *)fault->ip, fault->address);
+}
+
 /* Call @func in @sbm; returns how many tracers and probes were skipped */
 static u64 expect_runs(struct kunit *test, struct sbm *sbm, sbm_func func,
 		       const char *what)
 {
 	u64 before = x86_sbm_test_skipped(sbm);
-	const struct sbm_fault *fault;
 	union input in;
 
 	init_input(&in, func);
@@ -155,11 +165,7 @@ static u64 expect_runs(struct kunit *test, struct sbm *sbm, sbm_func func,
 			    sbm_exec(sbm, func, SBM_COPY_IN(sbm, &in, sizeof(in))),
 			    "%s", what);
 	KUNIT_EXPECT_EQ_MSG(test, sbm_error(sbm), 0, "%s", what);
-	fault = sbm_fault(sbm);
-	if (fault)
-		kunit_err(test, "%s: %s, vector %u, at %pS, address %lx\n", what,
-			  sbm_cause_name(fault->cause), fault->vector,
-			  (void *)fault->ip, fault->address);
+	tell_fault(test, sbm, what);
 
 	return x86_sbm_test_skipped(sbm) - before;
 }
@@ -701,18 +707,17 @@ static void kprobe_comes_and_goes_during_a_call(struct kunit *test)
 static bool expect_all_run(struct kunit *test, struct sbm *sbm, const char *what)
 {
 	union input in;
-	int i;
+	int i, ret;
 
 	init_input(&in, calls_spanning_leaf);
 	for (i = 0; i < 30; i++) {
-		if (sbm_exec(sbm, calls_spanning_leaf,
-			     SBM_COPY_IN(sbm, &in, sizeof(in))) == 1041)
+		ret = sbm_exec(sbm, calls_spanning_leaf, SBM_COPY_IN(sbm, &in, sizeof(in)));
+		if (ret == 1041)
 			continue;
 		if (spoilt_by_emulator(sbm) && is_original(span_adds))
 			return false;
-		/* Say what happened */
-		expect_runs(test, sbm, calls_spanning_leaf, what);
-		KUNIT_FAIL(test, "%s: call %d did not run", what, i);
+		tell_fault(test, sbm, what);
+		KUNIT_FAIL(test, "%s: call %d has returned %d", what, i, ret);
 		break;
 	}
 
@@ -736,8 +741,7 @@ static void kprobe_is_optimized_during_calls(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, register_kprobe(&probe), 0);
 		fine = expect_all_run(test, &sbm, "optimizing");
 		unregister_kprobe(&probe);
-		if (!expect_all_run(test, &sbm, "unoptimizing"))
-			fine = false;
+		fine = fine && expect_all_run(test, &sbm, "unoptimizing");
 		if (!fine && ++restarts <= max_restarts)
 			i--;
 		else
