@@ -26,6 +26,7 @@
 #include <linux/sbm_runtime.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -1451,6 +1452,39 @@ static void strings_end(struct kunit *test)
 	}
 }
 
+/*
+ * With weak isolation the task's own stack has the target's strings, which must end there.
+ * Its last bytes are for what a task had in user space, which this one never was in.
+ */
+static void strings_end_where_the_stack_does(struct kunit *test)
+{
+	char *end = (char *)task_stack_page(current) + THREAD_SIZE;
+	char saved[8], *last = end - sizeof(saved);
+	struct sbm sbm;
+
+	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
+	if (!(current->flags & PF_KTHREAD))
+		kunit_skip(test, "not in a kernel thread");
+	KUNIT_ASSERT_TRUE(test, open_level(test, &sbm, WEAK));
+
+	memcpy(saved, last, sizeof(saved));
+	memset(last, 'x', sizeof(saved));
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, 7), -E2BIG);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, 8), -E2BIG);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, 9), -EFAULT);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, PAGE_SIZE), -EFAULT);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)end - 1, 1), -E2BIG);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)end - 1, 2), -EFAULT);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)end, 1), -EFAULT);
+	end[-1] = 0;
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, 7), -E2BIG);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, 8), 7);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)last, PAGE_SIZE), 7);
+	KUNIT_EXPECT_EQ(test, string(&sbm, (unsigned long)end - 1, PAGE_SIZE), 0);
+	memcpy(last, saved, sizeof(saved));
+	sbm_destroy(&sbm);
+}
+
 /* From within a handler, and from the stack */
 static SBM_DEFINE_HOSTCALL(hc_greet, const char __sbm *, name, char __sbm *, answer,
 			   size_t, size)
@@ -2139,6 +2173,7 @@ static struct kunit_case sbm_hostcall_cases[] = {
 	KUNIT_CASE(copies_refuse_all_other_addresses),
 	KUNIT_CASE(nothing_is_copied_after_a_stop),
 	KUNIT_CASE(strings_end),
+	KUNIT_CASE(strings_end_where_the_stack_does),
 	KUNIT_CASE(handlers_copy),
 	KUNIT_CASE(checks_do_not_overflow),
 	KUNIT_CASE(nothing_at_random_does_harm),
