@@ -874,7 +874,6 @@ static void corpus_gets_the_same_databases(struct kunit *test)
 		}
 		c.at += len;
 	}
-	vfree(c.buf);
 	KUNIT_EXPECT_EQ(test, i, c.nr);
 	KUNIT_EXPECT_EQ(test, tally.refused + tally.astray, 0);
 	KUNIT_EXPECT_GE(test, tally.same, c.nr);

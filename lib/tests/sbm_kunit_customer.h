@@ -5,6 +5,7 @@
 #ifndef _SBM_KUNIT_CUSTOMER_H
 #define _SBM_KUNIT_CUSTOMER_H
 
+#include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/cpumask.h>
 #include <linux/kernel_read_file.h>
@@ -13,6 +14,7 @@
 #include <linux/string.h>
 #include <linux/types.h>
 #include <linux/unaligned.h>
+#include <linux/vmalloc.h>
 
 #include "../../kernel/sbm/debugfs.h"
 #include "../../kernel/sbm/sbm.h"
@@ -41,7 +43,7 @@ static inline u64 all_stops(void)
 
 /**
  * struct corpus - inputs that user space has made, in a file
- * @buf: The file, to be freed with vfree().
+ * @buf: The file, which goes with the case.
  * @at:  What comes next.
  * @end: Where the file ends.
  * @nr:  How many inputs it has.
@@ -54,6 +56,8 @@ struct corpus {
 };
 
 #define CORPUS_MAGIC_SIZE	8
+
+KUNIT_DEFINE_ACTION_WRAPPER(corpus_free, vfree, const void *);
 
 /*
  * The file @path begins with @magic, of which the zero at its end is part, and the number
@@ -74,6 +78,9 @@ static inline bool corpus_open(struct kunit *test, struct corpus *corpus,
 	/* A kernel thread of 7.3 sees no file of its own */
 	size = kernel_read_file_from_path_initns(path, 0, &corpus->buf, INT_MAX, NULL,
 						 READING_UNKNOWN);
+	if (size >= 0)
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, corpus_free, corpus->buf));
 	KUNIT_ASSERT_GT(test, size, CORPUS_MAGIC_SIZE + 4);
 	corpus->at = corpus->buf;
 	corpus->end = corpus->at + size;

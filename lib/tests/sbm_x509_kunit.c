@@ -401,7 +401,6 @@ static void corpus_gets_the_same_verdicts(struct kunit *test)
 		c.at += len;
 		cond_resched();
 	}
-	vfree(c.buf);
 	KUNIT_EXPECT_EQ(test, i, c.nr);
 	KUNIT_EXPECT_EQ(test, good, c.nr - mutated);
 	kunit_info(test, "corpus: %u good ones, %u mutated of which %u accepted: all the same\n",
