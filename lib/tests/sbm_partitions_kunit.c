@@ -10,6 +10,7 @@
  * damaged ones is that each of them comes to an end.
  */
 #include <kunit/test.h>
+#include <linux/array_size.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/err.h>
@@ -36,8 +37,9 @@
 #include "../../block/partitions/mac.c"
 #undef mac_partition
 
-/* The kernel's own one */
+/* The kernel's own one, and one whose target returns @state->next */
 int mac_partition(struct parsed_partitions *state);
+int mac_partition_told(struct parsed_partitions *state);
 
 static unsigned int mutations = 2000;
 module_param(mutations, uint, 0644);
@@ -299,6 +301,25 @@ static void full_table_is_the_same(struct kunit *test)
 	KUNIT_EXPECT_NE(test, d->sbm.state.parts[DISK_MAX_PARTS - 1].size, 0);
 }
 
+/* The block layer makes a pointer of an error, of which not all would be one */
+static void any_result_is_a_verdict(struct kunit *test)
+{
+	static const int results[] = {
+		0, -1, -EINVAL, -MAX_ERRNO, -MAX_ERRNO - 1, -70000, (int)0x82345678,
+		INT_MIN, 1, 2, INT_MAX,
+	};
+	struct disk *d = test->priv;
+	unsigned int i;
+
+	make_disk(d, SZ_512, 3);
+	for (i = 0; i < ARRAY_SIZE(results); i++) {
+		d->sbm.state.next = results[i];
+		scan_disk(&d->sbm, mac_partition_told);
+		KUNIT_EXPECT_EQ(test, d->sbm.ret,
+				results[i] > 0 ? 1 : results[i] ? -1 : 0);
+	}
+}
+
 static void other_disks_are_left_alone(struct kunit *test)
 {
 	struct disk *d = test->priv;
@@ -421,6 +442,7 @@ static void damaged_disks_do_no_harm(struct kunit *test)
 static struct kunit_case sbm_partitions_cases[] = {
 	KUNIT_CASE(good_disks_are_the_same),
 	KUNIT_CASE(full_table_is_the_same),
+	KUNIT_CASE(any_result_is_a_verdict),
 	KUNIT_CASE(other_disks_are_left_alone),
 	KUNIT_CASE(old_bug_is_contained),
 	KUNIT_CASE_SLOW(damaged_disks_do_no_harm),
