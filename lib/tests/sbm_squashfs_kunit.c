@@ -383,6 +383,26 @@ static int read_until_killed(struct worker *worker)
 	return r->nr - right;
 }
 
+/* The target has these from the start, and what it says is a block goes to a file */
+static void buffers_are_clean(struct kunit *test)
+{
+	struct squash *sq = test->priv;
+	unsigned int i, dirty = 0;
+
+	for (i = 0; i < 8; i++) {
+		struct squashfs_lz4 *stream = sq->sbm.ops->init(sq->msblk, NULL);
+
+		KUNIT_ASSERT_FALSE(test, IS_ERR(stream));
+		dirty += !!memchr_inv(stream->input, 0, BLOCK_MAX);
+		dirty += !!memchr_inv(stream->output, 0, BLOCK_MAX);
+		/* These pages are what the next one gets, as likely as not */
+		memset(stream->input, 0x5a, BLOCK_MAX);
+		memset(stream->output, 0x5a, BLOCK_MAX);
+		sq->sbm.ops->free(stream);
+	}
+	KUNIT_EXPECT_EQ(test, dirty, 0);
+}
+
 static void killed_reader_gets_its_block(struct kunit *test)
 {
 	struct squash *sq = test->priv;
@@ -452,6 +472,7 @@ static void throughput_is_told(struct kunit *test)
 static struct kunit_case sbm_squashfs_cases[] = {
 	KUNIT_CASE(good_blocks_are_right),
 	KUNIT_CASE_SLOW(damaged_blocks_do_no_harm),
+	KUNIT_CASE(buffers_are_clean),
 	KUNIT_CASE(killed_reader_gets_its_block),
 	KUNIT_CASE(throughput_is_told),
 	{}

@@ -22,7 +22,7 @@ import tempfile
 
 STAMP = re.compile(r'^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?')
 RESULT = re.compile(r'^( *)(ok|not ok) (\d+)(?: -)?(?: (.*))?$')
-TROUBLE = re.compile(r'BUG:|WARNING:|Oops|Call Trace|general protection|'
+TROUBLE = re.compile(r'BUG:|WARNING:|Oops|Call Trace|general protection|deprecated workqueue|'
                      r'sbm-test: (customer \w+: failed|trace points: failed|'
                      r'kmemleak: something is lost)')
 KTAP = re.compile(r'^ *(KTAP version \d|1\.\.\d|ok \d|not ok \d|#|kunit executor:)')
