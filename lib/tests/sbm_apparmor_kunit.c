@@ -708,6 +708,10 @@ static void compare(struct kunit *test, struct policy *p, const void *data, size
 		KUNIT_EXPECT_TRUE_MSG(test, !differs, "%s differs", differs);
 		KUNIT_EXPECT_EQ(test, in.pos, out.pos);
 		KUNIT_EXPECT_FALSE(test, leads_astray(in.pdb));
+		/* Where it is not the owner who asks, the entry behind is looked at, too */
+		if (in.pdb->perms)
+			KUNIT_EXPECT_NULL(test, memchr_inv(&in.pdb->perms[in.pdb->size], 0,
+							   sizeof(*in.pdb->perms)));
 		tally->same++;
 	}
 	result_free(&in);

@@ -245,8 +245,12 @@ static int take_perms(struct sbm *sbm, struct aa_policydb *pdb, const struct aa_
 
 	if (size > *room || from->size > MAX_ENTRIES)
 		return -EPROTO;
-	/* Of no permissions at all there is a table, too */
-	pdb->perms = kvzalloc(size, GFP_KERNEL);
+	/*
+	 * Of no permissions at all there is a table, too. Without a flag for it, the entry
+	 * behind is what anybody but the owner of a file has: for the last one there must be
+	 * something, and it permits nothing.
+	 */
+	pdb->perms = kvcalloc(from->size + 1, sizeof(*pdb->perms), GFP_KERNEL);
 	if (!pdb->perms)
 		return -ENOMEM;
 	pdb->size = from->size;
