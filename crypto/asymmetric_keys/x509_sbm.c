@@ -211,6 +211,9 @@ static int take_result(struct sbm *sbm, struct x509_parse_context *ctx,
 	cert->pub->key_eflags = in->pub.key_eflags;
 
 	err = make_id(&sig->auth_ids[2], cert->raw_issuer, cert->raw_issuer_size);
+	/* Zero bytes would be the id of many */
+	if (!err && cert->raw_skid && !cert->raw_skid_size)
+		err = -EBADMSG;
 	if (!err && cert->raw_skid)
 		err = make_id(&cert->skid, cert->raw_skid, cert->raw_skid_size);
 	if (!err)

@@ -477,6 +477,7 @@ LIE(subject_is_the_kernel, in->cert.raw_subject = KERNEL)
 LIE(subject_wraps, in->cert.raw_subject_size = UINT_MAX)
 LIE(skid_is_not_signed, in->cert.raw_skid = in->cert.raw_sig)
 LIE(skid_is_nowhere, in->cert.raw_skid = NULL)
+LIE(skid_is_empty, in->cert.raw_skid_size = 0)
 LIE(key_is_not_signed, in->ctx.key = in->cert.raw_sig)
 LIE(key_is_at_the_begin, in->ctx.key = in->cert.tbs)
 LIE(key_is_nowhere, in->ctx.key = NULL)
@@ -543,7 +544,8 @@ static const struct lie {
 	L(tbs_is_nowhere), L(tbs_is_the_kernel), L(signature_is_longer),
 	L(signature_is_nowhere), L(serial_is_not_signed), L(serial_is_the_kernel),
 	L(issuer_is_longer), L(issuer_is_not_signed), L(subject_is_the_kernel),
-	L(subject_wraps), L(skid_is_not_signed), L(skid_is_nowhere), L(key_is_not_signed),
+	L(subject_wraps), L(skid_is_not_signed), L(skid_is_nowhere), L(skid_is_empty),
+	L(key_is_not_signed),
 	L(key_is_at_the_begin), L(key_is_nowhere), L(key_wraps), L(key_wraps_by_one),
 	L(key_is_another_byte_string), L(params_are_the_kernel), L(params_wrap),
 	L(params_are_none), L(sig_algo_is_none), L(sig_algo_is_a_name),

@@ -351,6 +351,9 @@ int usb_stor_take_sense(struct scsi_cmnd *srb, struct us_data *us,
 
 	if (learnt & ~US_FL_SENSE_LEARNT)
 		return -EIO;
+	/* Only of a device whose sense data were never wrong is it found that there are more */
+	if (learnt && us->fflags & US_FL_BAD_SENSE)
+		return -EIO;
 	if (in->srb.result != SAM_STAT_GOOD && in->srb.result != SAM_STAT_CHECK_CONDITION &&
 	    in->srb.result != DID_ERROR << 16)
 		return -EIO;
