@@ -29,6 +29,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/xarray.h>
 
 #include <asm/alternative.h>
@@ -317,6 +318,10 @@ void sbm_modules_put(struct arch_sbm *as)
 	}
 }
 
+static void sbm_end_stay(void *unused)
+{
+}
+
 /*
  * The module goes, and its pages back to where they came from, as they were. If an
  * instance still has it (its init function has failed), the instance is finished.
@@ -342,6 +347,12 @@ static int sbm_module_notify(struct notifier_block *nb, unsigned long action,
 	if (xa_erase(&sbm_changed_modules, (unsigned long)mod) && !used)
 		sbm_module_ranges(mod, NULL, sbm_module_global);
 	mutex_unlock(&sbm_module_lock);
+	/*
+	 * Whoever enters looks at the flag with interrupts off, so this interrupt finds
+	 * a CPU that is in the module, or the CPU finds the flag. Then nobody is.
+	 */
+	if (used)
+		on_each_cpu(sbm_end_stay, NULL, 1);
 
 	return NOTIFY_OK;
 }

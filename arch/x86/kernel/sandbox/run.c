@@ -785,6 +785,13 @@ static int sbm_prepare_entry(struct sbm_instance *inst)
 			inst->fault.cause = SBM_CAUSE_TRACED;
 			err = -EOPNOTSUPP;
 		}
+		/* The module that it runs in is being freed under its feet */
+		if (unlikely(!err && READ_ONCE(inst->arch->module_gone))) {
+			inst->fault.cause = SBM_CAUSE_PROTECTION;
+			inst->fault.ip = inst->arch->regs.ip;
+			inst->fault.sp = inst->arch->regs.sp;
+			err = -EFAULT;
+		}
 		if (likely(!err && !sbm_must_freeze(inst) &&
 			   !(read_thread_flags() &
 			     (_TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))))
@@ -880,13 +887,6 @@ static int sbm_run_target(struct sbm_instance *inst, const struct sbm_call_desc 
 			inst->fault.ip = regs->ip;
 			inst->fault.sp = regs->sp;
 			return sbm_stop(inst, SBM_CAUSE_SEGMENT, -EFAULT);
-		}
-
-		/* The module that it runs in has been freed under its feet */
-		if (unlikely(READ_ONCE(as->module_gone))) {
-			inst->fault.ip = regs->ip;
-			inst->fault.sp = regs->sp;
-			return sbm_stop(inst, SBM_CAUSE_PROTECTION, -EFAULT);
 		}
 
 		err = sbm_prepare_entry(inst);
