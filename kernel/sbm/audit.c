@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sbm.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/sprintf.h>
 #include <linux/stdarg.h>
@@ -166,13 +167,15 @@ static int sbm_audit_instance(struct sbm_audit *audit, unsigned int i)
 int sbm_audit_write(struct seq_file *m, const struct sbm_instance *only)
 {
 	struct sbm_audit audit = { .m = m, };
-	unsigned int i, nr = 0;
+	unsigned int flags, i, nr = 0;
 	int err;
 
 	xa_init(&audit.frames);
+	/* Who destroys an instance waits for this, and may be what writes memory out */
+	flags = memalloc_noio_save();
 	err = sbm_debugfs_pin_all(&audit);
 	if (err)
-		return err;
+		goto out_restore;
 
 	err = arch_sbm_audit_shared(&audit);
 	if (err)
@@ -205,6 +208,8 @@ int sbm_audit_write(struct seq_file *m, const struct sbm_instance *only)
 out:
 	sbm_debugfs_unpin_all(&audit);
 	xa_destroy(&audit.frames);
+out_restore:
+	memalloc_noio_restore(flags);
 
 	return err;
 }

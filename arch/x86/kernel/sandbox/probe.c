@@ -30,6 +30,7 @@
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
@@ -393,8 +394,11 @@ int sbm_copy_text(struct sbm_instance *inst, unsigned long addr)
 {
 	unsigned long start = addr & PAGE_MASK, end = start + PAGE_SIZE;
 	struct arch_sbm *as = inst->arch;
+	unsigned int flags;
 	int err = 0;
 
+	/* Others who wait for these locks may be what writes memory out */
+	flags = memalloc_noio_save();
 	sbm_debugfs_lock(inst);
 	jump_label_lock();
 	/* All INT3 that are left are there to stay */
@@ -412,6 +416,7 @@ int sbm_copy_text(struct sbm_instance *inst, unsigned long addr)
 	mutex_unlock(&text_mutex);
 	jump_label_unlock();
 	sbm_debugfs_unlock(inst);
+	memalloc_noio_restore(flags);
 
 	return err;
 }
