@@ -21,6 +21,8 @@
 #include <linux/stddef.h>
 #include <linux/types.h>
 
+#include <asm/page.h>
+
 struct sbm_instance;
 
 /**
@@ -203,7 +205,8 @@ struct sbm_fault {
  *		   none.
  * @memory_limit:  Bytes that the instance may hold: copies of buffers, stack, heap
  *		   and page tables, in whole pages. Pages of SBM_MAP buffers are the
- *		   caller's and do not count. 0 means none but the system's.
+ *		   caller's and do not count. At least a page; 0 means none but the
+ *		   system's.
  * @heap_size:	   Bytes that code which is built for the inside can allocate there, with
  *		   what the allocator needs for itself; rounded up to whole pages, at
  *		   most %SBM_MAX_BUFFER_SIZE. 0 means no heap: each allocation fails.
@@ -605,10 +608,11 @@ static inline int sbm_init_attr(struct sbm *sbm, const struct sbm_attr *attr)
 		     attr->min_isolation > SBM_ISOLATION_STRONG ||
 		     attr->stack_size > SBM_MAX_STACK_SIZE ||
 		     attr->heap_size > SBM_MAX_BUFFER_SIZE ||
-		     attr->log_size > SBM_MAX_LOG_SIZE))
+		     attr->log_size > SBM_MAX_LOG_SIZE ||
+		     (attr->memory_limit && attr->memory_limit < PAGE_SIZE)))
 		sbm->error = -EINVAL;
 	else if (attr && (attr->min_isolation > SBM_ISOLATION_NONE ||
-			  (attr->flags & ~SBM_ATTR_FREEZABLE)))
+			  (attr->flags & SBM_ATTR_IBPB)))
 		sbm->error = -EOPNOTSUPP;
 	else
 		sbm->error = 0;
@@ -932,7 +936,8 @@ do {									\
  *
  * Nothing is copied: the pages are mapped a second time, at an address inside
  * the sandbox. Rights are those of **whole pages**, so the target can also read
- * whatever else lies on the first and last of them.
+ * whatever else lies on the first and last of them. Nor is anything cleared: memory
+ * that is fresh from an allocator holds what others have left there.
  *
  * On failure, the error is kept in @sbm: -EINVAL (@buf is NULL and @size is not
  * 0, @size is too large, or @buf is no memory that can be mapped), -ENOMEM,

@@ -102,7 +102,12 @@ static inline long __must_check __sbm_strncpy_from(struct sbm *sbm, char *dst,
 						   const char __sbm *src,
 						   size_t n)
 {
-	return n ? strscpy(dst, (__force const char *)src, n) : -E2BIG;
+	long ret = n ? strscpy(dst, (__force const char *)src, n) : -E2BIG;
+
+	if (n && ret < 0)
+		dst[0] = '\0';
+
+	return ret;
 }
 
 #endif /* CONFIG_SBM */
@@ -190,8 +195,10 @@ sbm_copy_to(struct sbm *sbm, void __sbm *dst, const void *src, size_t n)
 static __always_inline long __must_check
 sbm_strncpy_from(struct sbm *sbm, char *dst, const char __sbm *src, size_t n)
 {
-	if (n > SBM_MAX_BUFFER_SIZE || !check_copy_size(dst, n, false))
+	if (n > SBM_MAX_BUFFER_SIZE || !check_copy_size(dst, n, false)) {
+		dst[0] = '\0';
 		return -EFAULT;
+	}
 
 	return __sbm_strncpy_from(sbm, dst, src, n);
 }

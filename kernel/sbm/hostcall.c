@@ -93,23 +93,11 @@ int __sbm_allow(struct sbm *sbm, const struct sbm_hostcall *call)
 }
 EXPORT_SYMBOL_GPL(__sbm_allow);
 
-void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
-		       const struct sbm_hostcall *call)
-{
-	entry->call = call;
-	entry->builtin = true;
-	sbm_debugfs_lock(inst);
-	list_add_tail(&entry->list, &inst->allowed);
-	sbm_debugfs_unlock(inst);
-}
-
 void sbm_disallow_all(struct sbm_instance *inst)
 {
 	struct sbm_allowed *a, *next;
 
 	list_for_each_entry_safe(a, next, &inst->allowed, list) {
-		if (a->builtin)
-			continue;
 		/* First from where it is looked at: it is part of the module */
 		sbm_debugfs_lock(inst);
 		list_del(&a->list);

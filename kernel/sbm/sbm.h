@@ -230,29 +230,19 @@ int sbm_change_end(struct sbm *sbm, int err);
 
 /**
  * struct sbm_allowed - a host call that an instance may make
- * @list:    Entry in &sbm_instance.allowed.
- * @of_all:  Entry in the list of those that belong to modules.
- * @call:    The host call, NULL if its module has gone all the same.
- * @owner:   Its module.
- * @builtin: It is sandbox mode's own: this is part of something that lives as long as the
- *	     instance, and it is still allowed after a reset.
+ * @list:   Entry in &sbm_instance.allowed.
+ * @of_all: Entry in the list of those that belong to modules.
+ * @call:   The host call, NULL if its module has gone all the same.
+ * @owner:  Its module.
  */
 struct sbm_allowed {
 	struct list_head		list;
 	struct list_head		of_all;
 	const struct sbm_hostcall	*call;
 	struct module			*owner;
-	bool				builtin;
 };
 
-/*
- * hostcall.c: allow a host call of sandbox mode's own, which has no module. @entry must
- * live as long as the instance, and cannot be in two of them. For the owner.
- */
-void sbm_allow_builtin(struct sbm_instance *inst, struct sbm_allowed *entry,
-		       const struct sbm_hostcall *call);
-
-/* Forget what sbm_allow() has allowed */
+/* hostcall.c: forget what sbm_allow() has allowed */
 void sbm_disallow_all(struct sbm_instance *inst);
 
 /* List what is allowed, for debugfs. The owner changes nothing meanwhile. */

@@ -409,29 +409,6 @@ static void allowing_has_its_rules(struct kunit *test)
 	}
 }
 
-static void builtin_calls_outlive_a_reset(struct kunit *test)
-{
-	struct sbm_allowed entry;
-	long out, *inside;
-	struct sbm sbm;
-	int level, i;
-
-	for (level = 0; level < NR_LEVELS; level++) {
-		if (!open_level(test, &sbm, level))
-			continue;
-		sbm_allow_builtin(sbm.instance, &entry, &__sbm_hostcall_hc_one);
-		for (i = 0; i < 3; i++) {
-			inside = SBM_COPY_OUT(&sbm, &out, sizeof(out));
-			KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_one, i, inside), 5);
-			KUNIT_EXPECT_EQ(test, out, i);
-			/* It does not need to be allowed, but may be */
-			KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_one), 0);
-			KUNIT_EXPECT_EQ(test, sbm_reset(&sbm), 0);
-		}
-		sbm_destroy(&sbm);
-	}
-}
-
 /* In the kernel, a host call outside of a call is nobody's */
 static void no_host_calls_outside(struct kunit *test)
 {
@@ -1417,6 +1394,13 @@ static void strings_end(struct kunit *test)
 		if (!open_level(test, &sbm, level))
 			continue;
 
+		/* More than anything inside has */
+		buf[0] = 'x';
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				sbm_strncpy_from(&sbm, buf, at((unsigned long)buf),
+						 SBM_MAX_BUFFER_SIZE + 1UL));
+		KUNIT_EXPECT_EQ(test, buf[0], 0);
+
 		/* None, to the last byte */
 		memset(buf, 'x', size);
 		addr = (unsigned long)SBM_COPY_IN(&sbm, buf, size);
@@ -2156,7 +2140,6 @@ static struct kunit_case sbm_hostcall_cases[] = {
 	KUNIT_CASE(denied_by_default),
 	KUNIT_CASE(numbers_that_are_none_are_denied),
 	KUNIT_CASE(allowing_has_its_rules),
-	KUNIT_CASE(builtin_calls_outlive_a_reset),
 	KUNIT_CASE(no_host_calls_outside),
 	KUNIT_CASE(rules_hold_without_isolation),
 	KUNIT_CASE(handlers_sleep_and_use_other_instances),

@@ -42,13 +42,11 @@ void x86_sbm_test_lose_interrupt(struct task_struct *task)
 {
 	WRITE_ONCE(sbm_test_loser, task);
 }
-EXPORT_SYMBOL_GPL(x86_sbm_test_lose_interrupt);
 
 void x86_sbm_test_trace(struct task_struct *task)
 {
 	WRITE_ONCE(sbm_test_traced, task);
 }
-EXPORT_SYMBOL_GPL(x86_sbm_test_trace);
 
 bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l)
 {
@@ -73,7 +71,6 @@ bool x86_sbm_test_layout(const struct sbm *sbm, struct x86_sbm_layout *l)
 
 	return true;
 }
-EXPORT_SYMBOL_GPL(x86_sbm_test_layout);
 
 bool x86_sbm_test_lookup(const struct sbm *sbm, unsigned long addr, u64 *rights,
 			 u64 *pfn)
