@@ -65,8 +65,11 @@ enum sbm_isolation sbm_isolation(void)
 
 	might_sleep();
 
-	if (sbm_max_isolation < SBM_ISOLATION_STRONG)
+	if (sbm_max_isolation < SBM_ISOLATION_STRONG) {
+		if (sbm_max_isolation == SBM_ISOLATION_WEAK)
+			pr_notice_once("no strong isolation: limited on the command line\n");
 		return sbm_max_isolation;
+	}
 	if (READ_ONCE(sbm_is_broken))
 		return SBM_ISOLATION_WEAK;
 
