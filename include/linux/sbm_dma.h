@@ -258,9 +258,10 @@ struct sbm_dma_buffer *sbm_dma_alloc(struct sbm_dma *dma, size_t size,
  *
  * Context: Process context, may sleep. Any thread.
  * Return:
- * * 0	     - the device has it, at sbm_dma_addr()
- * * -EBUSY  - it has it already
- * * -EIO    - mapping failed when the device had some of it, which could not be taken away
+ *
+ * * 0 - the device has it, at sbm_dma_addr()
+ * * -EBUSY - it has it already
+ * * -EIO - mapping failed when the device had some of it, which could not be taken away
  *   again: the pages are lost, and sandbox mode is switched off
  * * -ENODEV - the device was stopped
  * * -ENOMEM - out of memory

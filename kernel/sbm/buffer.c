@@ -14,8 +14,9 @@
  * tables know no fields: inside, all of the copy has the same rights.
  *
  * The heap and the place for messages are buffers, too, which no caller has. With
- * strong isolation the heap gets a page when it is touched for the first time; all are
- * accounted for from the start, so that does not fail for want of permission.
+ * strong isolation the heap gets a page when it is touched for the first time. All count
+ * against the instance's own limit from the start; what all instances may hold, and what
+ * the memory cgroup may, counts then, and a target that is refused a page is stopped.
  */
 #include <linux/err.h>
 #include <linux/highmem.h>
