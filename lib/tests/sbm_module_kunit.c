@@ -123,6 +123,15 @@ static SBM_DEFINE_FUNC(call_system, int, unused)
 
 STACK_FRAME_NON_STANDARD(call_system);
 
+static SBM_DEFINE_FUNC(count_up, struct shared *, shared)
+{
+	WRITE_ONCE(shared->started, 1);
+	for (;;)
+		WRITE_ONCE(shared->count, shared->count + 1);
+
+	return 0;
+}
+
 static noinline int to_be_probed(void *unused)
 {
 	return 77;
@@ -475,6 +484,62 @@ static void host_calls_of_the_module_are_served(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
 }
 
+/**
+ * struct going - a thread whose target runs in the module
+ * @worker: The thread.
+ * @sbm:    What it calls.
+ * @inside: A page to count in, as the target has it.
+ */
+struct going {
+	struct worker	worker;
+	struct sbm	sbm;
+	struct shared	*inside;
+};
+
+static int call_count_up(struct worker *worker)
+{
+	struct going *g = worker->data;
+
+	return sbm_call(&g->sbm, count_up, g->inside);
+}
+
+/* Its init function has failed, say: then nobody is asked who holds it */
+static void nobody_stays_in_a_module_that_goes(struct kunit *test)
+{
+	struct shared *shared = alloc_shared(test);
+	struct going g = { .worker = { .fn = call_count_up, .data = &g, .cpu = -1, }, };
+	int before = module_refcount(THIS_MODULE);
+	const struct sbm_fault *fault;
+	unsigned long count;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		shared->started = 0;
+		open_module(test, &g.sbm);
+		g.inside = SBM_MAP_WRITABLE(&g.sbm, shared, PAGE_SIZE);
+		KUNIT_ASSERT_EQ(test, worker_start(&g.worker), 0);
+		KUNIT_EXPECT_TRUE(test, wait_for_target(shared, &g.worker));
+
+		x86_sbm_test_module_goes(THIS_MODULE);
+		count = READ_ONCE(shared->count);
+		KUNIT_EXPECT_EQ(test, worker_finish(&g.worker), -EFAULT);
+		/* Not one instruction more */
+		KUNIT_EXPECT_EQ(test, READ_ONCE(shared->count), count);
+		fault = sbm_fault(&g.sbm);
+		KUNIT_EXPECT_NOT_NULL(test, fault);
+		if (fault) {
+			KUNIT_EXPECT_EQ(test, fault->cause, SBM_CAUSE_PROTECTION);
+			KUNIT_EXPECT_EQ(test, fault->access, SBM_ACCESS_NONE);
+			KUNIT_EXPECT_TRUE(test, within_module(fault->ip, THIS_MODULE));
+		}
+		sbm_destroy(&g.sbm);
+		/* What the instance has not given back */
+		module_put(THIS_MODULE);
+		KUNIT_EXPECT_EQ(test, module_refcount(THIS_MODULE), before);
+		expect_next_call_works(test);
+	}
+}
+
 /* As good as new: nothing of the module is there, and nothing holds it */
 static void reset_lets_go_of_the_module(struct kunit *test)
 {
@@ -786,6 +851,7 @@ static struct kunit_case sbm_module_cases[] = {
 	KUNIT_CASE(init_text_is_refused),
 	KUNIT_CASE(instance_holds_the_module),
 	KUNIT_CASE(host_calls_of_the_module_are_served),
+	KUNIT_CASE(nobody_stays_in_a_module_that_goes),
 	KUNIT_CASE(reset_lets_go_of_the_module),
 	KUNIT_CASE(module_takes_memory_within_the_limit),
 	KUNIT_CASE(only_text_and_constants_are_mapped),

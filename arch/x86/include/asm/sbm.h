@@ -283,6 +283,9 @@ unsigned long x86_sbm_test_flip_gate(unsigned int cpu, unsigned int vector, u64 
 /* Page @i with ITS thunks of a module, or of the image (NULL); NULL if no more */
 void *x86_sbm_test_thunk_page(const struct module *mod, unsigned int i);
 
+/* As if @mod was being freed although instances hold it, which lose their reference */
+void x86_sbm_test_module_goes(struct module *mod);
+
 /* Change a byte of text */
 void x86_sbm_test_poke(void *addr, u8 byte);
 

@@ -33,6 +33,7 @@
 #include <linux/xarray.h>
 
 #include <asm/alternative.h>
+#include <asm/sbm.h>
 
 #include <sbm/sbm.h>
 #include "sandbox.h"
@@ -356,6 +357,19 @@ static int sbm_module_notify(struct notifier_block *nb, unsigned long action,
 
 	return NOTIFY_OK;
 }
+
+#ifdef CONFIG_SBM_KUNIT_TEST
+void x86_sbm_test_module_goes(struct module *mod)
+{
+	void *changed = xa_load(&sbm_changed_modules, (unsigned long)mod);
+
+	sbm_module_notify(NULL, MODULE_STATE_GOING, mod);
+	/* It stays, and so does what was done to its pages */
+	if (changed)
+		xa_store(&sbm_changed_modules, (unsigned long)mod, changed, GFP_KERNEL);
+}
+EXPORT_SYMBOL_GPL(x86_sbm_test_module_goes);
+#endif
 
 static struct notifier_block sbm_module_nb = {
 	.notifier_call = sbm_module_notify,
