@@ -272,7 +272,9 @@ static void limit_of_a_call_starts_anew(struct kunit *test)
 		sbm.instance->time.call = NSEC_PER_SEC - 1;
 		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, plus_one, i), i + 1);
 	}
-	KUNIT_EXPECT_GT(test, sbm.instance->time.total, sbm.instance->time.call);
+	/* Both may be 0: without a stable TSC the clock does not go on behind a late tick */
+	KUNIT_EXPECT_GE(test, sbm.instance->time.total, sbm.instance->time.call);
+	KUNIT_EXPECT_LT(test, sbm.instance->time.call, NSEC_PER_SEC - 1);
 	KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
 	sbm_destroy(&sbm);
 }
