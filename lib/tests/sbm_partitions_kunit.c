@@ -37,8 +37,10 @@
 #include "../../block/partitions/mac.c"
 #undef mac_partition
 
-/* The kernel's own one, and one whose target returns @state->next */
+/* The kernel's own one */
 int mac_partition(struct parsed_partitions *state);
+
+/* One whose target returns @state->next */
 int mac_partition_told(struct parsed_partitions *state);
 
 static unsigned int mutations = 2000;
@@ -305,7 +307,7 @@ static void full_table_is_the_same(struct kunit *test)
 static void any_result_is_a_verdict(struct kunit *test)
 {
 	static const int results[] = {
-		0, -1, -EINVAL, -MAX_ERRNO, -MAX_ERRNO - 1, -70000, (int)0x82345678,
+		0, -1, -EINVAL, -MAX_ERRNO, -MAX_ERRNO - 1, -70000, INT_MIN + 0x2345678,
 		INT_MIN, 1, 2, INT_MAX,
 	};
 	struct disk *d = test->priv;

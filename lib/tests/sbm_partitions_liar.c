@@ -9,6 +9,6 @@
 #define mac_parse			mac_parse_told
 
 #undef sbm_call
-#define sbm_call(sbm, target, arg)	(state->next)
+#define sbm_call(...)			(state->next)
 
 #include "../../block/partitions/mac.c"
