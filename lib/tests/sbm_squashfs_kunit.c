@@ -396,8 +396,8 @@ static void buffers_are_clean(struct kunit *test)
 		dirty += !!memchr_inv(stream->input, 0, BLOCK_MAX);
 		dirty += !!memchr_inv(stream->output, 0, BLOCK_MAX);
 		/* These pages are what the next one gets, as likely as not */
-		memset(stream->input, 0x5a, BLOCK_MAX);
-		memset(stream->output, 0x5a, BLOCK_MAX);
+		memset64(stream->input, 0x5a5a5a5a5a5a5a5aULL, BLOCK_MAX / sizeof(u64));
+		memset64(stream->output, 0x5a5a5a5a5a5a5a5aULL, BLOCK_MAX / sizeof(u64));
 		sq->sbm.ops->free(stream);
 	}
 	KUNIT_EXPECT_EQ(test, dirty, 0);
