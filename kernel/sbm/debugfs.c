@@ -32,6 +32,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sbm.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -165,16 +166,21 @@ unsigned long sbm_debugfs_nr_instances(void)
 /*
  * The owner of an instance changes its tables and buffers without a lock that it
  * would need for itself: it is the only one. This one is for those who look.
+ *
+ * An audit takes the locks of all instances and keeps all of them from being destroyed,
+ * also one by which memory is written out. So nobody who holds one may wait for that.
  */
 void sbm_debugfs_lock(struct sbm_instance *inst)
 {
 	mutex_lock(&inst->debugfs.lock);
+	inst->debugfs.noio = memalloc_noio_save();
 	/* What was found out about it is not so any more, from here on */
 	WRITE_ONCE(inst->debugfs.changes, inst->debugfs.changes + 1);
 }
 
 void sbm_debugfs_unlock(struct sbm_instance *inst)
 {
+	memalloc_noio_restore(inst->debugfs.noio);
 	mutex_unlock(&inst->debugfs.lock);
 }
 
@@ -357,9 +363,12 @@ static int sbm_create_dir(struct sbm_instance *inst)
 int sbm_debugfs_show(u64 id)
 {
 	struct sbm_instance *inst;
+	unsigned int noio;
 	int err = -ENOENT;
 
 	mutex_lock(&sbm_show_mutex);
+	/* Who destroys the instance waits for this, and may be what writes memory out */
+	noio = memalloc_noio_save();
 
 	/* Once it is marked, sbm_debugfs_remove() waits for the mutex */
 	spin_lock(&sbm_instances_lock);
@@ -374,6 +383,7 @@ int sbm_debugfs_show(u64 id)
 
 	if (!err && !inst->debugfs.dir)
 		err = sbm_create_dir(inst);
+	memalloc_noio_restore(noio);
 	mutex_unlock(&sbm_show_mutex);
 
 	return err;

@@ -84,6 +84,7 @@ struct sbm_buffer {
  * @stops: Those of them that were stopped.
  * @hostcalls: Host calls that were served, counted in the same way.
  * @changes: Counts how often @lock was taken to change something.
+ * @noio:    What the task that holds @lock gets back afterwards.
  * @users: Who keeps it from being destroyed. Protected by the lock of the list.
  */
 struct sbm_debugfs {
@@ -92,6 +93,7 @@ struct sbm_debugfs {
 	u64			stops;
 	u64			hostcalls;
 	unsigned long		changes;
+	unsigned int		noio;
 	unsigned int		users;
 	bool			shown;
 	struct dentry		*dir;

@@ -275,6 +275,21 @@ static int busy_thread(struct worker *worker)
 	return err;
 }
 
+/*
+ * The audit keeps an instance by which memory is written out from being destroyed, and
+ * waits for owners that have this lock: they must not wait for memory written out.
+ */
+static void owners_do_not_wait_for_writeback(struct kunit *test)
+{
+	unsigned int before = current->flags & PF_MEMALLOC_NOIO;
+	struct subject *s = open_subject(test);
+
+	sbm_debugfs_lock(s->sbm.instance);
+	KUNIT_EXPECT_NE(test, current->flags & PF_MEMALLOC_NOIO, 0);
+	sbm_debugfs_unlock(s->sbm.instance);
+	KUNIT_EXPECT_EQ(test, current->flags & PF_MEMALLOC_NOIO, before);
+}
+
 /* Pages go from one to another meanwhile, and instances come and go */
 static void owners_may_go_on(struct kunit *test)
 {
@@ -601,6 +616,7 @@ static void wrong_gates_are_found(struct kunit *test)
 static struct kunit_case sbm_audit_cases[] = {
 	KUNIT_CASE(clean_instances_pass),
 	KUNIT_CASE(all_instances_are_audited),
+	KUNIT_CASE(owners_do_not_wait_for_writeback),
 	KUNIT_CASE_SLOW(owners_may_go_on),
 	KUNIT_CASE(wrong_pages_are_found),
 	KUNIT_CASE(wrong_rights_are_found),
