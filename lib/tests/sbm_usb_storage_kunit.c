@@ -463,6 +463,14 @@ static void lies_are_not_believed(struct kunit *test)
 					USB_STOR_TRANSPORT_ERROR);
 		if (flag != US_FL_BAD_SENSE)
 			KUNIT_EXPECT_NE(test, TAKE_SENSE(), 0);
+		/* Of a device of which nothing is known, either */
+		p->sbm.us.fflags = 0;
+		TELL(512, flag, cpu_to_le32(US_BULK_CS_SIGN));
+		if (flag != US_FL_SANE_SENSE) {
+			KUNIT_EXPECT_NE(test, TAKE_SENSE(), 0);
+			KUNIT_EXPECT_EQ(test, p->sbm.us.fflags, 0);
+		}
+		p->sbm.us.fflags = US_FL_BAD_SENSE;
 	}
 	TELL(512, 0, cpu_to_le32(US_BULK_CS_SIGN));
 	KUNIT_EXPECT_EQ(test, TAKE_CSW(USB_STOR_TRANSPORT_GOOD), USB_STOR_TRANSPORT_GOOD);
