@@ -456,6 +456,7 @@ static void host_calls_of_the_module_are_served(struct kunit *test)
 	int before = module_refcount(THIS_MODULE);
 	struct sbm sbm;
 
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	module_served = 0;
 	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, ask_module, 1), -EFAULT);
@@ -513,6 +514,7 @@ static void nobody_stays_in_a_module_that_goes(struct kunit *test)
 	unsigned long count;
 	int i;
 
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	for (i = 0; i < 20; i++) {
 		shared->started = 0;
 		open_module(test, &g.sbm);
@@ -550,6 +552,7 @@ static void reset_lets_go_of_the_module(struct kunit *test)
 	long pages;
 	int i, ret;
 
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	tables = x86_sbm_test_table_pages(&sbm);
 	pages = x86_sbm_test_pages_in_use();
@@ -586,6 +589,7 @@ static void module_takes_memory_within_the_limit(struct kunit *test)
 	struct sbm sbm;
 	int i, extra;
 
+	skip_if_isolation_below(test, SBM_ISOLATION_STRONG);
 	init_at_least(test, &sbm, SBM_ISOLATION_STRONG);
 	attr.memory_limit = (x86_sbm_test_pages_in_use() - pages) * PAGE_SIZE;
 	sbm_destroy(&sbm);
