@@ -10,7 +10,8 @@
  *
  * Of a module, the instance has a reference for as long as the host call is allowed. A
  * module whose init function fails is freed whoever holds it: then nothing is left that is
- * allowed.
+ * allowed. A handler that runs already is a function of that module like any other, and
+ * is not waited for: to end its calls before it fails is the init function's business.
  */
 #include <linux/errno.h>
 #include <linux/export.h>
