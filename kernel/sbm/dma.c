@@ -168,12 +168,6 @@ EXPORT_SYMBOL_GPL(sbm_dma_keep_buffers);
 #define sbm_dma_keep_buffers	false
 #endif
 
-static void sbm_dma_count_flush(struct sbm_dma *dma)
-{
-	dma->stats.flushes++;
-	atomic64_inc(&sbm_dma_total.flushes);
-}
-
 /* === Private: a domain of its own === */
 
 static bool sbm_device_writes(enum dma_data_direction dir)
@@ -187,6 +181,12 @@ static bool sbm_device_reads(enum dma_data_direction dir)
 }
 
 #ifdef CONFIG_IOMMU_API
+
+static void sbm_dma_count_flush(struct sbm_dma *dma)
+{
+	dma->stats.flushes++;
+	atomic64_inc(&sbm_dma_total.flushes);
+}
 
 static int sbm_dma_prot(enum dma_data_direction dir)
 {
