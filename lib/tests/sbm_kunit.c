@@ -782,13 +782,15 @@ static void only_fields_go_in_and_out(struct kunit *test)
 /* Any fields of any structure, any number of them, across pages */
 static void random_fields_are_kept_to(struct kunit *test)
 {
-	struct sbm_field fields[SBM_MAX_FIELDS];
+	struct sbm_field *fields;
 	int i, level;
 	u8 *map;
 
 	skip_if_isolation_below(test, SBM_ISOLATION_WEAK);
 	map = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, map);
+	fields = kunit_kcalloc(test, SBM_MAX_FIELDS, sizeof(*fields), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fields);
 	for (i = 0; i < 300; i++) {
 		size_t of = get_random_u32_inclusive(1, i % 10 ? 100 : PAGE_SIZE);
 		size_t nr = get_random_u32_inclusive(1, i % 10 ? 150 : 4);
@@ -800,7 +802,7 @@ static void random_fields_are_kept_to(struct kunit *test)
 		if (sbm_isolation() < copying[level].min_isolation)
 			continue;
 		memset(map, 0, of);
-		while (at < of && nr_fields < ARRAY_SIZE(fields)) {
+		while (at < of && nr_fields < SBM_MAX_FIELDS) {
 			u32 size = get_random_u32_inclusive(1, min_t(u32, of - at, 40));
 			u32 rights = get_random_u32_below(4);
 
@@ -825,7 +827,7 @@ static void random_fields_are_kept_to(struct kunit *test)
 		inside = __sbm_buffer_fields(&sbm, (unsigned long)objects, of, nr, fields,
 					     nr_fields, "random");
 		/* It has its own copy of them */
-		memset(fields, 0xff, sizeof(fields));
+		memset(fields, 0xff, SBM_MAX_FIELDS * sizeof(*fields));
 		if (!memchr(map, __SBM_BUF_OUT, of) &&
 		    !memchr(map, __SBM_BUF_IN | __SBM_BUF_OUT, of)) {
 			/* It is read-only */
