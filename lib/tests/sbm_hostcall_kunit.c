@@ -7,6 +7,7 @@
 #include <kunit/test.h>
 #include <linux/array_size.h>
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/completion.h>
 #include <linux/errno.h>
 #include <linux/freezer.h>
@@ -44,6 +45,13 @@
 #include <asm/processor-flags.h>
 #include <asm/sbm.h>
 #endif
+
+/* Of a constant of 64 bits, what a register holds */
+#define WORD(x)		((unsigned long)x##ULL)
+/* The bits 63, 47 and 32 of an address, or what is like them in fewer bits */
+#define TOP_BIT		BIT(BITS_PER_LONG - 1)
+#define UPPER_BIT	BIT(BITS_PER_LONG * 3 / 4 - 1)
+#define HALF_BIT	BIT(BITS_PER_LONG / 2)
 
 /* What the emulator that counts instructions, or one that is slow, can do in a second */
 static unsigned int fuzz_calls = 20000;
@@ -199,7 +207,7 @@ static SBM_DEFINE_FUNC(hc_call_all, struct results *, out)
 	int here = 7;
 
 	out->r[0] = hc_none();
-	out->r[1] = hc_one(0xfedcba9876543210UL);
+	out->r[1] = hc_one(WORD(0xfedcba9876543210));
 	out->r[2] = hc_two(1, 2);
 	out->r[3] = hc_three(1, 2, 3);
 	out->r[4] = hc_four(1, 2, 3, 4);
@@ -226,7 +234,7 @@ static void arguments_and_results_are_right(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_all, inside), 7);
 		KUNIT_EXPECT_EQ(test, sbm_error(&sbm), 0);
 		KUNIT_EXPECT_EQ(test, out.r[0], 1000);
-		KUNIT_EXPECT_EQ(test, (unsigned long)out.r[1], 0xfedcba9876543210UL);
+		KUNIT_EXPECT_EQ(test, (unsigned long)out.r[1], WORD(0xfedcba9876543210));
 		KUNIT_EXPECT_EQ(test, out.r[2], 12);
 		KUNIT_EXPECT_EQ(test, out.r[3], 123);
 		KUNIT_EXPECT_EQ(test, out.r[4], 1234);
@@ -261,8 +269,9 @@ static SBM_DEFINE_FUNC(hc_raw, unsigned long, number, const unsigned long *, arg
 static void arguments_are_cut_to_their_types(struct kunit *test)
 {
 	const unsigned long args[6] = {
-		0x1122334455667788, 0x112233445566f788, 0x1122334455667700,
-		0x11223344f5667788, 0x8122334455667788, 0xffffffff81000000,
+		WORD(0x1122334455667788), WORD(0x112233445566f788),
+		WORD(0x1122334455667700), WORD(0x11223344f5667788),
+		WORD(0x8122334455667788), WORD(0xffffffff81000000),
 	};
 	long out, *inside;
 	struct sbm sbm;
@@ -282,8 +291,8 @@ static void arguments_are_cut_to_their_types(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, seen.args[1], (unsigned long)(s16)0xf788);
 		KUNIT_EXPECT_EQ(test, seen.args[2], 1);
 		KUNIT_EXPECT_EQ(test, seen.args[3], 0xf5667788);
-		KUNIT_EXPECT_EQ(test, seen.args[4], 0x8122334455667788);
-		KUNIT_EXPECT_EQ(test, seen.args[5], 0xffffffff81000000);
+		KUNIT_EXPECT_EQ(test, seen.args[4], WORD(0x8122334455667788));
+		KUNIT_EXPECT_EQ(test, seen.args[5], WORD(0xffffffff81000000));
 		sbm_destroy(&sbm);
 	}
 }
@@ -347,7 +356,7 @@ static void numbers_that_are_none_are_denied(struct kunit *test)
 	const unsigned long numbers[] = {
 		0, 1, 2, 5, 24, 25, 255, 256, U32_MAX, (u32)right, -1UL, LONG_MAX, LONG_MIN,
 		right - 1, right + 1, right - sizeof(struct sbm_hostcall),
-		right + sizeof(struct sbm_hostcall), right ^ BIT(63), right ^ BIT(47),
+		right + sizeof(struct sbm_hostcall), right ^ TOP_BIT, right ^ UPPER_BIT,
 		(unsigned long)hc_one, (unsigned long)&right, (unsigned long)test,
 		(unsigned long)&__sbm_hostcall_hc_two, (unsigned long)current,
 	};
@@ -1194,8 +1203,8 @@ static void expect_bounds(struct kunit *test, struct sbm *sbm, unsigned long add
 	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr + size - 1, SIZE_MAX - 1), -EFAULT, "%s",
 			    what);
 	KUNIT_EXPECT_EQ_MSG(test, to(sbm, addr, SIZE_MAX), -EFAULT, "%s", what);
-	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr, BIT(32)), -EFAULT, "%s", what);
-	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr, BIT(32) + 1), -EFAULT, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr, HALF_BIT), -EFAULT, "%s", what);
+	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr, HALF_BIT + 1), -EFAULT, "%s", what);
 	KUNIT_EXPECT_EQ_MSG(test, from(sbm, addr, SBM_MAX_BUFFER_SIZE + 1), -EFAULT, "%s",
 			    what);
 }
@@ -1283,9 +1292,10 @@ static void copies_refuse_all_other_addresses(struct kunit *test)
 		{
 			const unsigned long addrs[] = {
 				0, 1, PAGE_SIZE, 0x400000, LONG_MAX, LONG_MIN,
-				0x8000000000000000, 0x0000800000000000, 0xffff7fffffffffff,
-				(unsigned long)first ^ BIT(63), (unsigned long)first & U32_MAX,
-				(unsigned long)first ^ BIT(47),
+				WORD(0x8000000000000000), WORD(0x0000800000000000),
+				WORD(0xffff7fffffffffff),
+				(unsigned long)first ^ TOP_BIT, (unsigned long)first & U32_MAX,
+				(unsigned long)first ^ UPPER_BIT,
 				(unsigned long)plain, (unsigned long)vmalloced,
 				(unsigned long)scratch, (unsigned long)&scratch,
 				(unsigned long)expect_bounds, (unsigned long)kinds,
@@ -1304,11 +1314,11 @@ static void copies_refuse_all_other_addresses(struct kunit *test)
 				KUNIT_EXPECT_EQ(test, to(&sbm, addrs[i], 0), 0);
 			}
 			for (i = 0; i < 10000; i++) {
+				unsigned long far = get_random_long() | (TOP_BIT >> 1);
 				u8 byte;
 
 				KUNIT_EXPECT_EQ(test, -EFAULT,
-						sbm_copy_from(&sbm, &byte,
-							      at(get_random_long() | BIT(62)), 1));
+						sbm_copy_from(&sbm, &byte, at(far), 1));
 			}
 		}
 		/* From one buffer to the next */
@@ -1562,7 +1572,7 @@ static SBM_DEFINE_HOSTCALL(hc_fuzz_from, const void __sbm *, src, size_t, n)
 
 	note(sbm);
 	if (n > sizeof(bytes))
-		return __sbm_copy_from(sbm, bytes, src, n | BIT(40)) ?: -ENOTRECOVERABLE;
+		return __sbm_copy_from(sbm, bytes, src, n | (HALF_BIT << 8)) ?: -ENOTRECOVERABLE;
 
 	return sbm_copy_from(sbm, bytes, src, n);
 }
@@ -1574,7 +1584,7 @@ static SBM_DEFINE_HOSTCALL(hc_fuzz_to, void __sbm *, dst, size_t, n)
 	note(sbm);
 	memset(bytes, 0x5a, sizeof(bytes));
 	if (n > sizeof(bytes))
-		return __sbm_copy_to(sbm, dst, bytes, n | BIT(40)) ?: -ENOTRECOVERABLE;
+		return __sbm_copy_to(sbm, dst, bytes, n | (HALF_BIT << 8)) ?: -ENOTRECOVERABLE;
 
 	return sbm_copy_to(sbm, dst, bytes, n);
 }
@@ -1652,7 +1662,7 @@ static __always_inline unsigned long fuzz_word(const struct fuzz *f, u64 *x)
 	case 2:
 		return -(fuzz_next(x) % 5000);
 	case 3:
-		return BIT(fuzz_next(x) % 64) - (r >> 8) % 3;
+		return BIT(fuzz_next(x) % BITS_PER_LONG) - (r >> 8) % 3;
 	default:
 		return f->addrs[(r >> 8) % ARRAY_SIZE(f->addrs)] +
 		       (long)(fuzz_next(x) % 600) - 300;

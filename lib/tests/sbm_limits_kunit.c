@@ -283,7 +283,7 @@ static void total_limit_is_for_all_calls(struct kunit *test)
 {
 	const struct sbm_attr attr = {
 		.min_isolation	  = SBM_ISOLATION_STRONG,
-		.time_limit	  = 20 * NSEC_PER_SEC,
+		.time_limit	  = 20ULL * NSEC_PER_SEC,
 		.total_time_limit = 50 * NSEC_PER_MSEC,
 	};
 	struct sbm sbm;
@@ -786,7 +786,8 @@ static void reset_leaves_nothing_behind(struct kunit *test)
 
 static noinline int leave_mark(u8 mark)
 {
-	u8 array[1536];
+	/* As much as a frame may have */
+	u8 array[24 * BITS_PER_LONG];
 	u8 *p = array;
 
 	OPTIMIZER_HIDE_VAR(p);
