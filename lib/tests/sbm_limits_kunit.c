@@ -786,7 +786,7 @@ static void reset_leaves_nothing_behind(struct kunit *test)
 
 static noinline int leave_mark(u8 mark)
 {
-	/* As much as a frame may have */
+	/* Within the limit that frames have, in words of any size */
 	u8 array[24 * BITS_PER_LONG];
 	u8 *p = array;
 
