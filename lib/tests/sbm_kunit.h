@@ -177,17 +177,22 @@ static inline void freezer_off(unsigned int flags)
 	unlock_system_sleep(flags);
 }
 
-/* Is @task frozen in time, if it is asked to? */
+/*
+ * Is @task frozen in time, if it is asked to? Looks once and believes it: a task that is
+ * thawed says for a moment that it is frozen, before it finds that nobody wants it to.
+ */
 static inline bool freezes(struct task_struct *task, unsigned long patience)
 {
 	unsigned long timeout = jiffies + patience;
 
-	while (!frozen(task) && time_before(jiffies, timeout)) {
+	while (!frozen(task)) {
+		if (time_after_eq(jiffies, timeout))
+			return false;
 		freeze_task(task);
 		schedule_timeout_uninterruptible(1);
 	}
 
-	return frozen(task);
+	return true;
 }
 
 #endif /* CONFIG_FREEZER */
