@@ -1021,11 +1021,11 @@ static void expect_freezes(struct kunit *test, bool handler, bool call)
 		if (handler)
 			/* Once more in the handler, or not at all if that was faster */
 			KUNIT_EXPECT_TRUE(test, freezes(w.worker.task, patience) ||
-					  READ_ONCE(shared->count));
+					  counts_beyond(shared, 0, &w.worker));
 		else
 			KUNIT_EXPECT_EQ(test, call, freezes(w.worker.task, patience));
 		if (!handler && !call)
-			KUNIT_EXPECT_EQ(test, READ_ONCE(shared->count), 1);
+			KUNIT_EXPECT_TRUE(test, counts_beyond(shared, 0, &w.worker));
 		freezer_off(flags);
 	}
 	WRITE_ONCE(handler_may_go, true);
@@ -1057,7 +1057,7 @@ static void freezing_waits_for_the_handler(struct kunit *test)
 /* The time of the handler is not the target's */
 static SBM_DEFINE_HOSTCALL(hc_take_time)
 {
-	unsigned long end = jiffies + HZ / 4;
+	unsigned long end = jiffies + HZ;
 
 	note(sbm);
 	while (time_before(jiffies, end))
@@ -1079,7 +1079,7 @@ static void time_of_handlers_does_not_count(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, open_level(test, &sbm, STRONG));
 	KUNIT_EXPECT_EQ(test, sbm_allow(&sbm, hc_take_time), 0);
 	KUNIT_EXPECT_EQ(test, sbm_call(&sbm, hc_call_take_time), 0);
-	KUNIT_EXPECT_LT(test, sbm.instance->time.call, NSEC_PER_SEC / 8);
+	KUNIT_EXPECT_LT(test, sbm.instance->time.call, NSEC_PER_SEC / 2);
 	sbm_destroy(&sbm);
 }
 

@@ -145,6 +145,28 @@ static inline bool wait_for_target(struct shared *shared, struct worker *worker)
 	return true;
 }
 
+/* Does the target that counts get beyond @before? However slow the machine is. */
+static inline bool counts_beyond(struct shared *shared, unsigned long before,
+				 struct worker *worker)
+{
+	unsigned long timeout = jiffies + SBM_TEST_PATIENCE;
+
+	while (READ_ONCE(shared->count) == before) {
+		if (time_after(jiffies, timeout) ||
+		    completion_done(&worker->done))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+
+	return true;
+}
+
+/* Does it go on, and has it not ended? */
+static inline bool goes_on(struct shared *shared, struct worker *worker)
+{
+	return counts_beyond(shared, READ_ONCE(shared->count), worker);
+}
+
 /* === Freezing === */
 
 #ifdef CONFIG_FREEZER
