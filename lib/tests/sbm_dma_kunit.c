@@ -13,6 +13,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/err.h>
 #include <linux/io.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/sbm.h>
 #include <linux/sbm_dma.h>
@@ -806,7 +807,7 @@ static void what_small_copies_cost(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, sbm_dma_sync_for_cpu(from), 0);
 	}
 	kunit_info(test, "31 bytes written, 32 and 13 copied: %llu cycles\n",
-		   (unsigned long long)(get_cycles() - begin) / 1000);
+		   div_u64(get_cycles() - begin, 1000));
 	fake_exit(fake);
 }
 

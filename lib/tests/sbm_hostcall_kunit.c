@@ -1641,7 +1641,8 @@ struct fuzz {
 	unsigned long	refused;
 };
 
-static __always_inline u64 fuzz_next(u64 *x)
+/* A word of it: 32-bit code has no division of more, least of all inside */
+static __always_inline unsigned long fuzz_next(u64 *x)
 {
 	*x ^= *x << 13;
 	*x ^= *x >> 7;
@@ -1652,7 +1653,7 @@ static __always_inline u64 fuzz_next(u64 *x)
 
 static __always_inline unsigned long fuzz_word(const struct fuzz *f, u64 *x)
 {
-	u64 r = fuzz_next(x);
+	unsigned long r = fuzz_next(x);
 
 	switch (r % 7) {
 	case 0:

@@ -13,6 +13,7 @@
 #include <kunit/test.h>
 #include <linux/array_size.h>
 #include <linux/kernel.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/prandom.h>
@@ -542,7 +543,7 @@ static void what_a_status_costs(struct kunit *test)
 		sbm_csw(p);
 	sandbox = get_cycles() - begin;
 	kunit_info(test, "a status: %llu cycles, in a sandbox %llu\n",
-		   (unsigned long long)plain / 1000, (unsigned long long)sandbox / 1000);
+		   div_u64(plain, 1000), div_u64(sandbox, 1000));
 }
 
 static struct kunit_case sbm_usb_storage_cases[] = {
