@@ -92,8 +92,8 @@ int sbm_heap_fault(struct sbm_instance *inst, unsigned long addr)
  */
 int sbm_runtime_check(struct sbm_instance *inst)
 {
-	const unsigned long regs[] = { 0 };
-	const struct sbm_call_desc desc = {
+	static const unsigned long regs[] = { 0 };
+	static const struct sbm_call_desc desc = {
 		.target	= (unsigned long)sbm_guest_check,
 		.regs	= regs,
 	};
@@ -180,16 +180,13 @@ static u8 sbm_log_byte(const struct sbm_buffer *log, size_t offset)
 	return READ_ONCE(page[offset_in_page(offset)]);
 }
 
-void sbm_runtime_print(struct sbm_instance *inst)
+static noinline void sbm_print_log(struct sbm_instance *inst,
+				  const struct sbm_buffer *log)
 {
-	const struct sbm_buffer *log = inst->log;
 	struct sbm_line line = { .level = SBM_NO_LEVEL, };
 	struct sbm_guest_log *head;
 	size_t i, end;
 	u32 lost;
-
-	if (!log)
-		return;
 
 	head = page_address(log->pages[0]);
 	end = min_t(size_t, READ_ONCE(head->used), inst->log_size - sizeof(*head));
@@ -217,4 +214,13 @@ void sbm_runtime_print(struct sbm_instance *inst)
 		line.len = sprintf(line.text, "[%u more messages]", lost);
 		sbm_line_print(inst, &line);
 	}
+}
+
+/* After each call, most of which have no log: no line is set up for these */
+void sbm_runtime_print(struct sbm_instance *inst)
+{
+	const struct sbm_buffer *log = inst->log;
+
+	if (unlikely(log))
+		sbm_print_log(inst, log);
 }
