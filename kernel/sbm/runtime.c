@@ -181,7 +181,7 @@ static u8 sbm_log_byte(const struct sbm_buffer *log, size_t offset)
 }
 
 static noinline void sbm_print_log(struct sbm_instance *inst,
-				  const struct sbm_buffer *log)
+				   const struct sbm_buffer *log)
 {
 	struct sbm_line line = { .level = SBM_NO_LEVEL, };
 	struct sbm_guest_log *head;
