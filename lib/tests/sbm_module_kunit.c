@@ -388,7 +388,7 @@ static void kprobe_in_module_is_skipped(struct kunit *test)
 
 /*
  * Its address is only looked at. Nobody changes it, but no compiler may know: clang would
- * refer to the function itself, for which modpost does not build it.
+ * refer to the function itself, which modpost refuses outside of init text.
  */
 static sbm_func init_target __refdata = target_in_init_text;
 
